@@ -1,0 +1,1 @@
+"""How the portal runs: settings, processes, the embedded parts, the demo."""

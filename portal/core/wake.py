@@ -1,0 +1,23 @@
+"""Waking workers. A wake-up is a courtesy: what it announces is already in the database, and the next tick finds it
+anyway."""
+
+from functools import partial
+
+import structlog
+from celery import current_app
+from django.db import transaction
+
+log = structlog.get_logger(__name__)
+
+
+def wake(task: str, **kwargs: str) -> None:
+    """Send `task` by its name once the transaction has committed, so that no worker looks for a row that is not there
+    yet."""
+    transaction.on_commit(partial(_send, task, kwargs), robust=True)
+
+
+def _send(task: str, kwargs: dict[str, str]) -> None:
+    try:
+        current_app.send_task(task, kwargs=kwargs, ignore_result=True, retry=False)
+    except Exception as error:  # noqa: BLE001 - whatever the broker's transport raises, it may not undo what is committed
+        log.warning("wake_failed", task=task, error=str(error))

@@ -1,0 +1,237 @@
+"""Carrying an approved request through: rounds of steps, waiting for what blocks, and the end.
+
+Nothing here assumes that it runs once: every move is conditional on what was seen, and whatever a lost worker left
+is found by the next tick.
+"""
+
+from datetime import datetime, timedelta
+from random import SystemRandom
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import F, Q
+
+from rights.actions.steps import (
+    LEASE,
+    LostLease,
+    Postponed,
+    Work,
+    make_steps,
+    release_matter,
+    run_step,
+    steps_in_order,
+)
+from rights.actions.submit import defer, matter_of, route
+from rights.connectors.base import ConnectorError, Refused, Unavailable
+from rights.datamap import load_live_map
+from rights.kernel.clock import local_day
+from rights.kernel.plan import GOING, Fate, Plan, exceeds
+from rights.kernel.states import Kind, State
+from rights.models import Request, Step
+from rights.notices import notify
+from rights.planning import make_plan
+from rights.queries import active_rules, due_of
+from rights.transitions import StaleRequest, move, record
+
+log = structlog.get_logger(__name__)
+_JITTER = SystemRandom()
+
+WORKER_WAIT = 30.0
+MAX_ATTEMPTS = 8
+MAX_ROUNDS = 20
+CHECK_AGAIN = timedelta(hours=6)
+CLOSING_KEYS = {
+    Kind.ACCESS: "OK.ACCESS",
+    Kind.CORRECTION: "OK.CORRECT_VERSIONED",
+    Kind.DELETION: "OK.PURPOSE_END",
+    Kind.WITHDRAWAL: "OK.CONSENT_WITHDRAWN",
+    Kind.CANCELLATION: "OK.CANCELLED",
+}
+
+
+def advance(*, request_id: UUID, now: datetime) -> None:
+    """Take a request as far as it goes now. Harmless to call at any time, by any number of workers."""
+    try:
+        for _ in range(MAX_ROUNDS):
+            request = Request.objects.select_related("subject", "filed_by").get(pk=request_id)
+            if not _advance_once(request, now=now):
+                return
+    except StaleRequest as stale:
+        # Another worker was first; what is left to do is its, or the next tick's.
+        log.info("advance_stale", request=str(request_id), reason=str(stale))
+
+
+def _advance_once(request: Request, *, now: datetime) -> bool:
+    """One move or step; whether it may be worth looking again."""
+    match State(request.state):
+        case State.CHECKING:
+            route(request, now=now)
+            return request.state != State.CHECKING
+        case State.ACTING if request.act_after is not None:
+            return now >= request.act_after and start_round(request, now=now)
+        case State.ACTING:
+            return run_steps(request, now=now) or finish_round(request, now=now)
+        case State.DEFERRED if request.check_after and now >= request.check_after:
+            return check_blockers(request, now=now)
+        case State.CLOSED:
+            return run_steps(request, now=now)
+        case _:
+            return False
+
+
+def start_round(request: Request, *, now: datetime) -> bool:
+    """Plan again and write the steps. What exceeds the approval goes back to review."""
+    data_map, matter = load_live_map(), matter_of(request)
+    fresh = make_plan(matter, data_map=data_map, rules=active_rules(), now=now, wait=WORKER_WAIT)
+    if fresh.unknown and matter.kind is not Kind.ACCESS:
+        Request.objects.filter(pk=request.pk, act_after=request.act_after).update(act_after=now + timedelta(minutes=5))
+        return False
+    excess = exceeds(fresh, Plan.from_json(request.approved_plan or {}))
+    if excess:
+        move(
+            request, to=State.REVIEW, event="plan_changed", now=now, plan=fresh.to_json(), approved_plan=None,
+            approved_at=None, act_after=None, body={"collections": [item.collection for item in excess]},
+        )  # fmt: skip
+        return False
+    if matter.kind is Kind.CANCELLATION and fresh.of(Fate.BLOCKED):
+        defer(request, plan=fresh, now=now, act_after=None)
+        return False
+    steps = make_steps(request, plan=fresh, matter=matter, data_map=data_map, now=now)
+    with transaction.atomic():
+        if (
+            not Request.objects.filter(pk=request.pk, state=State.ACTING, round=request.round)
+            .exclude(act_after=None)
+            .update(round=F("round") + 1, act_after=None)
+        ):
+            raise StaleRequest("The round was started by another worker.")
+        Step.objects.bulk_create(steps)
+        record(request, event="started", now=now, body={"steps": len(steps), "round": request.round + 1})
+    return True
+
+
+def run_steps(request: Request, *, now: datetime) -> bool:
+    """Run what may run; whether anything was done."""
+    done = False
+    for step in steps_in_order(list(request.steps.exclude(state=Step.State.DONE))):
+        if step.state == Step.State.DEAD:
+            continue
+        done = _run_claimed(request, step, now=now) or done
+    return done
+
+
+def _run_claimed(request: Request, step: Step, *, now: datetime) -> bool:
+    due = Q(state=Step.State.READY, not_before__lte=now) | Q(state=Step.State.RUNNING, lease_until__lt=now)
+    if not Step.objects.filter(due, pk=step.pk).update(
+        state=Step.State.RUNNING, fence=F("fence") + 1, attempts=F("attempts") + 1, lease_until=now + LEASE
+    ):
+        return False
+    step.refresh_from_db()
+    matter = release_matter(request) if step.verb == "release" else matter_of(request)
+    if matter is None:
+        Step.objects.filter(pk=step.pk, fence=step.fence).update(state=Step.State.DONE, finished_at=now)
+        return True
+    work = Work(step, request, matter, load_live_map(), active_rules(), now)
+    try:
+        count = run_step(work)
+        with transaction.atomic():
+            work.write(state=Step.State.DONE, done=count, finished_at=work.moment(), error="", lease_until=None)
+            record(
+                request, event="step_done", now=work.moment(),
+                body={"verb": step.verb, "collection": step.collection, "count": count},
+            )  # fmt: skip
+        return True
+    except LostLease:
+        return False
+    except Postponed:
+        _try_later(work, now + timedelta(days=1), reason="")
+    except Refused as error:
+        _give_up(work, str(error))
+    except Unavailable as error:
+        if step.attempts >= MAX_ATTEMPTS:
+            _give_up(work, str(error))
+        else:
+            # Jitter, so that a system that comes back is not met by everybody at once.
+            wait = min(2**step.attempts, 600) * _JITTER.uniform(0.8, 1.2)
+            _try_later(work, now + timedelta(seconds=wait), reason=str(error))
+    except ConnectorError as error:
+        _give_up(work, str(error))
+    return False
+
+
+def _try_later(work: Work, moment: datetime, *, reason: str) -> None:
+    Step.objects.filter(pk=work.step.pk, fence=work.step.fence).update(
+        state=Step.State.READY, not_before=moment, error=reason[:300], lease_until=None
+    )
+
+
+def _give_up(work: Work, reason: str) -> None:
+    """A person has to look: the step waits on the desk with its reason."""
+    with transaction.atomic():
+        work.write(state=Step.State.DEAD, error=reason[:300], lease_until=None)
+        record(work.request, event="step_dead", now=work.moment(), body={"collection": work.step.collection})
+
+
+def finish_round(request: Request, *, now: datetime) -> bool:
+    """All steps are done: go on with what has come free, wait for what blocks, or close."""
+    if request.steps.exclude(state=Step.State.DONE).exists():
+        return False
+    kind = Kind(request.kind)
+    if kind in {Kind.ACCESS, Kind.CORRECTION}:
+        close(request, plan=None, now=now)
+        return False
+    fresh = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=WORKER_WAIT)
+    if fresh.unknown:
+        return False
+    if fresh.count(*GOING) and request.round < MAX_ROUNDS:
+        Request.objects.filter(pk=request.pk, state=State.ACTING, round=request.round).update(act_after=now)
+        return True
+    if fresh.of(Fate.BLOCKED):
+        defer(request, plan=fresh, now=now)
+    else:
+        close(request, plan=fresh, now=now)
+    return False
+
+
+def close(request: Request, *, plan: Plan | None, now: datetime) -> None:
+    """Every line is done, held, kept or referred. The holds live on without the request."""
+    fields: dict[str, Any] = {"plan": plan.to_json()} if plan else {}
+    key = CLOSING_KEYS[Kind(request.kind)]
+    with transaction.atomic():
+        move(
+            request, to=State.CLOSED, event="closed", now=now, closed_at=now, closing_key=key, check_after=None,
+            body={"key": key, "held": plan.count(Fate.HOLD) if plan else 0}, **fields,
+        )  # fmt: skip
+        if request.kind != Kind.ACCESS:
+            notify(user=request.subject, request=request, kind="closed", now=now)
+
+
+def check_blockers(request: Request, *, now: datetime) -> bool:
+    """Look again at what a deferred request waits for; when it has cleared, a fresh limit starts today."""
+    fresh = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=WORKER_WAIT)
+    still = fresh.unknown or fresh.of(Fate.BLOCKED)
+    if fresh.unknown or (still and not _came_free(request, fresh)):
+        Request.objects.filter(pk=request.pk, state=State.DEFERRED).update(check_after=now + CHECK_AGAIN)
+        return False
+    started: dict[str, Any] = {
+        "started_on": local_day(now),
+        "check_after": None,
+        "deferred_at": None,
+        "plan": fresh.to_json(),
+    }
+    with transaction.atomic():
+        if request.approved_at:
+            move(request, to=State.ACTING, event="unblocked", now=now, act_after=now, **started)
+        else:
+            move(request, to=State.REVIEW, event="unblocked", now=now, **started)
+        due = due_of(request, now=now).on.isoformat()
+        notify(
+            user=request.subject, request=request, kind="resumed", params={"due": due}, once=str(request.round), now=now
+        )
+    return bool(request.approved_at)
+
+
+def _came_free(request: Request, fresh: Plan) -> bool:
+    """Whether a part of a deletion can go on while another stays blocked."""
+    return request.kind != Kind.CANCELLATION and bool(fresh.count(*GOING))

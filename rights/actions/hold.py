@@ -1,0 +1,54 @@
+"""The daily release: what has lapsed is erased record by record, years after its request was closed."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Max
+
+from rights.connectors.base import ConnectorError
+from rights.connectors.registry import connect
+from rights.datamap import load_live_map
+from rights.kernel.clock import local_day
+from rights.models import Hold, Request, Step
+
+PAGE = 200
+
+
+def schedule_releases(*, now: datetime) -> list[Request]:
+    """Write release steps for holds whose last day is over; the requests that now have some."""
+    lapsed = Hold.objects.filter(last_day__lt=local_day(now), released_at__isnull=True)
+    ids = lapsed.order_by("last_day").values_list("request_id", flat=True)[:PAGE]
+    found = []
+    for request in Request.objects.filter(pk__in=set(ids)).select_related("subject"):
+        collections = set(lapsed.filter(request=request).values_list("collection", flat=True))
+        if _schedule(request, collections, now=now):
+            found.append(request)
+    return found
+
+
+def _schedule(request: Request, collections: Iterable[str], *, now: datetime) -> bool:
+    data_map = load_live_map()
+    try:
+        order = [
+            key
+            for system in dict.fromkeys(data_map.collections[name].system for name in sorted(collections))
+            for key in connect(system, data_map).erase_order()
+            if key in collections
+        ]
+    except ConnectorError:
+        return False  # the system is away; the hold is still lapsed at the next tick
+    with transaction.atomic():
+        # The lock makes one of two ticks see the other's steps.
+        Request.objects.select_for_update().only("pk").get(pk=request.pk)
+        if Step.objects.filter(request=request, verb="release").exclude(state=Step.State.DONE).exists():
+            return False
+        last = Step.objects.filter(request=request).aggregate(last=Max("round"))["last"] or 0
+        Step.objects.bulk_create(
+            Step(
+                request=request, verb="release", system=data_map.collections[key].system, collection=key,
+                ordinal=number, round=last + 1, not_before=now,
+            )
+            for number, key in enumerate(order)
+        )  # fmt: skip
+    return bool(order)

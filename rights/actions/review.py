@@ -1,0 +1,184 @@
+"""What a reviewer does with a case, and what a person answers."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts.models import User
+from portal.core.ledger import commit_to
+from rights.actions.submit import matter_of
+from rights.datamap import load_live_map
+from rights.kernel.decisions import REASONS, REFUSALS
+from rights.kernel.plan import Fate, Plan
+from rights.kernel.states import State
+from rights.models import Decision, Question, Request, Step
+from rights.notices import notify
+from rights.planning import make_plan
+from rights.queries import active_rules, due_of
+from rights.transitions import StaleRequest, move, record
+
+LINE_DECISIONS = ("keep", "erase", "refer")
+
+
+class CannotDecide(Exception):
+    """The decision is incomplete or not this reviewer's; `str()` says what is missing."""
+
+
+def claim(request: Request, *, reviewer: User, now: datetime) -> None:
+    """Take a case that nobody has, or that is mine already. Raises StaleRequest where somebody else took it."""
+    taken = Request.objects.filter(pk=request.pk, reviewer__isnull=True).update(reviewer=reviewer)
+    if taken:
+        record(request, event="claimed", now=now, actor=reviewer)
+    elif not Request.objects.filter(pk=request.pk, reviewer=reviewer).exists():
+        raise StaleRequest("Somebody else has taken this case.")
+    request.reviewer = reviewer
+
+
+def release(request: Request, *, reviewer: User, now: datetime) -> None:
+    """Give a case back to the queue."""
+    if Request.objects.filter(pk=request.pk, reviewer=reviewer).update(reviewer=None):
+        record(request, event="released_case", now=now, actor=reviewer)
+
+
+def live_plan(request: Request, *, now: datetime) -> Plan:
+    """What would happen if the case were approved now."""
+    return make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now)
+
+
+def approve(
+    request: Request, *, reviewer: User, key: str, text: str, lines: Mapping[str, str], plan: Plan, now: datetime
+) -> None:
+    """Approve the plan the reviewer saw, blocked lines included for the day they clear.
+
+    `lines` settles each collection that needs a person: keep, erase or refer. Raises CannotDecide where one is missing,
+    StaleRequest where the case moved on meanwhile. Nothing is done before the undo period is over.
+    """
+    _require_own(request, reviewer)
+    for line in plan.of(Fate.PERSON):
+        if lines.get(line.collection) not in LINE_DECISIONS:
+            raise CannotDecide(f"Decide what becomes of {line.collection}.")
+    if key not in REASONS:
+        raise CannotDecide("Choose a reason.")
+    undo_until = now + timedelta(seconds=settings.UNDO_SECONDS)
+    with transaction.atomic():
+        _write_decision(request, reviewer=reviewer, outcome="approve", key=key, text=text, lines=lines, now=now)
+        approved = make_allowed(plan, lines).to_json()
+        if State(request.state) is State.DEFERRED:
+            # What stands in the way still does; the approval waits with the request for the day it clears.
+            changed = Request.objects.filter(pk=request.pk, state=State.DEFERRED, approved_at__isnull=True).update(
+                approved_plan=approved, approved_at=now
+            )
+            if not changed:
+                raise StaleRequest("The case has moved on.")
+        else:
+            move(
+                request, to=State.ACTING, event="approved", now=now, actor=reviewer, body={"key": key},
+                approved_plan=approved, approved_at=now, act_after=undo_until,
+            )  # fmt: skip
+        due = due_of(request, now=now).on.isoformat()
+        notify(user=request.subject, request=request, kind="approved", params={"due": due}, now=now)
+
+
+def make_allowed(plan: Plan, lines: Mapping[str, str]) -> Plan:
+    """The plan as approved: a person's line decided to go goes."""
+    data = plan.to_json()
+    for line in data["lines"]:
+        if line["fate"] == Fate.PERSON and lines.get(line["collection"]) == "erase":
+            line["fate"] = Fate.ERASE.value
+    return Plan.from_json(data)
+
+
+def undo(request: Request, *, reviewer: User, now: datetime) -> None:
+    """Take an approval back while its undo period runs. Raises CannotDecide afterwards."""
+    if request.round or request.act_after is None or now >= request.act_after:
+        raise CannotDecide("The undo period is over; the changes have begun.")
+    move(
+        request, to=State.REVIEW, event="undone", now=now, actor=reviewer, approved_plan=None, approved_at=None,
+        act_after=None,
+    )  # fmt: skip
+
+
+def refuse(request: Request, *, reviewer: User, key: str, text: str, now: datetime) -> None:
+    """Refuse with a reason from the table. Raises CannotDecide for another key or without a text."""
+    _require_own(request, reviewer)
+    if key not in REFUSALS and not key.startswith("REPEAT."):
+        raise CannotDecide("Choose a reason for refusing.")
+    if not text.strip():
+        raise CannotDecide("Write what the person is told.")
+    with transaction.atomic():
+        _write_decision(request, reviewer=reviewer, outcome="refuse", key=key, text=text, lines={}, now=now)
+        move(
+            request, to=State.CLOSED, event="refused", now=now, actor=reviewer, body={"key": key}, closed_at=now,
+            closing_key=key, check_after=None,
+        )  # fmt: skip
+        notify(user=request.subject, request=request, kind="refused", now=now)
+
+
+def ask(request: Request, *, reviewer: User, text: str, now: datetime) -> Question:
+    """Ask the person one specific thing; the clock stands until they answer."""
+    if not text.strip():
+        raise CannotDecide("Write the question.")
+    with transaction.atomic():
+        question = Question.objects.create(request=request, asked_by=reviewer, text=text.strip(), asked_at=now)
+        move(request, to=State.WAITING, event="asked", now=now, actor=reviewer)
+        notify(user=request.subject, request=request, kind="question", once=str(question.pk), now=now)
+    return question
+
+
+def answer(request: Request, *, text: str, actor: User, now: datetime) -> None:
+    """The person's answer; the clock goes on. A second answer to the same question is refused with StaleRequest."""
+    if not text.strip():
+        raise CannotDecide("Write your answer.")
+    with transaction.atomic():
+        question = request.questions.select_for_update().filter(answered_at__isnull=True).order_by("asked_at").first()
+        if question is None:
+            raise StaleRequest("This question was answered already.")
+        Question.objects.filter(pk=question.pk).update(answered_at=now)
+        question.answer, question.answered_at = text.strip(), now
+        question.save(update_fields=["answer", "answered_at"])
+        move(request, to=State.REVIEW, event="answered", now=now, actor=actor)
+
+
+def extend(request: Request, *, reviewer: User, reason: str, now: datetime) -> None:
+    """Extend once by 15 days, with a reason, before the deadline."""
+    if not reason.strip():
+        raise CannotDecide("An extension needs a reason.")
+    if due_of(request, now=now).is_late:
+        raise CannotDecide("The deadline has passed; it can no longer be extended.")
+    with transaction.atomic():
+        if not Request.objects.filter(pk=request.pk, extended_at__isnull=True).update(extended_at=now):
+            raise CannotDecide("It was extended once already.")
+        request.extended_at = now
+        commitment = commit_to(reason)
+        record(request, event="extended", now=now, actor=reviewer, commitments={"reason": commitment.digest})
+
+
+def retry_step(step: Step, *, reviewer: User, now: datetime) -> None:
+    """Try a dead step again, now."""
+    if Step.objects.filter(pk=step.pk, state=Step.State.DEAD).update(
+        state=Step.State.READY, not_before=now, attempts=0, error=""
+    ):
+        record(step.request, event="retried", now=now, actor=reviewer, body={"collection": step.collection})
+
+
+def _require_own(request: Request, reviewer: User) -> None:
+    if reviewer in {request.subject, request.filed_by}:
+        raise CannotDecide("Nobody decides their own case.")
+    if request.reviewer_id not in {None, reviewer.pk}:
+        raise StaleRequest("Somebody else has taken this case.")
+
+
+def _write_decision(
+    request: Request, *, reviewer: User, outcome: str, key: str, text: str, lines: Mapping[str, str], now: datetime
+) -> None:
+    commitment = commit_to(text)
+    Decision.objects.create(
+        request=request, reviewer=reviewer, outcome=outcome, key=key, text=text, text_salt=commitment.salt,
+        lines=dict(lines), decided_at=now,
+    )  # fmt: skip
+    record(
+        request, event="decided", now=now, actor=reviewer,
+        body={"outcome": outcome, "key": key, "lines": dict(lines)}, commitments={"text": commitment.digest},
+    )  # fmt: skip

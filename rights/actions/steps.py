@@ -1,0 +1,367 @@
+"""A round of steps from a plan, and how each kind of step acts.
+
+Erasing follows one protocol: look (one bounded batch of matching keys), persist the sealed keys, act on those keys and
+the plan's predicate in one transaction of the business system, look at those keys again, record and shred them; repeat
+until a look is empty. A batch left open by a worker that died is finished first. Every write here is conditional on
+the fencing token, so that a worker stalled past its lease cannot report.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from portal.core import keyring
+from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
+from rights.connectors.base import HeldGroup, Key, Refused, Unavailable
+from rights.connectors.registry import connect
+from rights.datamap import DataMap
+from rights.exports import write_package
+from rights.kernel.plan import Fate, Plan
+from rights.kernel.retention import Rule
+from rights.kernel.states import Kind
+from rights.models import Batch, ConsentEvent, CorrectionRecord, Hold, Package, Request, Step
+from rights.notices import notify
+from rights.planning import Matter, closing_entities, hold_key, open_reading, rule_label
+
+BATCH_ROWS = 10_000
+LEASE = timedelta(seconds=90)
+PACKAGE_DAYS = 7
+_SEAL = "rights.batch"
+
+
+class LostLease(Exception):
+    """Another worker has taken the step over; this one must not write any more."""
+
+
+class Postponed(Exception):
+    """Nothing is wrong, but it is not the time: a fact has come in the way of a release."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A claimed step with what it needs to act. `moment()` is the caller's now plus the time that has passed."""
+
+    step: Step
+    request: Request
+    matter: Matter
+    data_map: DataMap
+    rules: Sequence[Rule]
+    now: datetime
+    begun: float = field(default_factory=time.monotonic)
+
+    def moment(self) -> datetime:
+        return self.now + timedelta(seconds=time.monotonic() - self.begun)
+
+    def write(self, **fields: Any) -> None:
+        """Change the step, if it is still ours, and keep the lease alive."""
+        if not Step.objects.filter(pk=self.step.pk, fence=self.step.fence, state=Step.State.RUNNING).update(
+            **{"lease_until": self.moment() + LEASE, **fields}
+        ):
+            raise LostLease(f"Step {self.step.pk} was taken over.")
+        for name, value in fields.items():
+            setattr(self.step, name, value)
+
+
+def make_steps(request: Request, *, plan: Plan, matter: Matter, data_map: DataMap, now: datetime) -> list[Step]:
+    """The steps of a round, in their order: first what changes, then children before parents, then the holds."""
+    made: list[Step] = []
+
+    def add(verb: str, collection: str, *, expected: int = 0, **params: Any) -> None:
+        system = data_map.collections[collection].system if collection in data_map.collections else "portal"
+        made.append(
+            Step(
+                request=request,
+                verb=verb,
+                system=system,
+                collection=collection,
+                ordinal=len(made),
+                round=request.round + 1,
+                params=params,
+                not_before=now,
+                expected=expected,
+            )
+        )
+
+    match matter.kind:
+        case Kind.ACCESS:
+            add("export", "package", expected=plan.total)
+            return made
+        case Kind.CORRECTION:
+            for item in request.details["items"]:
+                for collection, column in data_map.corrections[item["correction"]].fields:
+                    add("correct", collection, column=column, old=item["old"], new=item["new"])
+            return made
+        case Kind.WITHDRAWAL:
+            for purpose in sorted(matter.purposes):
+                add("consent", data_map.consents[purpose].collection, purpose=purpose)
+        case Kind.CANCELLATION:
+            closing = closing_entities(matter, data_map)
+            for item in data_map.collections.values():
+                if item.entity in closing and item.close:
+                    add("close", item.key)
+    going = {line.collection: line for line in plan.of(Fate.ERASE, Fate.MASK)}
+    held = {line.collection: line for line in plan.of(Fate.HOLD)}
+    for system in dict.fromkeys(line.system for line in plan.lines):
+        order = connect(system, data_map).erase_order()
+        for key in order:
+            if key in going:
+                add(going[key].fate.value, key, expected=going[key].count)
+        for key in order:
+            if key in held:
+                add("hold", key, expected=held[key].count)
+    return made
+
+
+def run_step(work: Work) -> int:
+    """Do the step; how many records it concerned. Raises ConnectorError, LostLease or Postponed."""
+    actions: dict[str, Callable[[Work], int]] = {
+        "export": _export,
+        "correct": _correct,
+        "consent": _withdraw_consent,
+        "close": _close,
+        "erase": _erase,
+        "mask": _erase,
+        "hold": _hold,
+        "release": _release,
+    }
+    return actions[work.step.verb](work)
+
+
+def _erase(work: Work) -> int:
+    step, collection = work.step, work.step.collection
+    connector = connect(step.system, work.data_map)
+    while True:
+        with open_reading(work.matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
+            snapshot,
+            reading,
+        ):
+            policies = reading.policies
+            batch = Batch.objects.filter(step=step, closed_at__isnull=True).first()
+            keys = (
+                open_keys(bytes(batch.keys or b""))
+                if batch
+                else snapshot.find_keys(policies, collection, limit=BATCH_ROWS)
+            )
+        if not keys:
+            return step.done
+        if batch is None:
+            batch = _open_batch(work, keys)
+        connector.erase(work.matter.seed(now=work.now), policies, collection, keys)
+        left = connector.count_present(collection, keys)
+        _close_batch(work, batch, gone=len(keys) - left)
+        if left == len(keys):
+            raise Refused(f"The system {step.system} reported no error but erased nothing of {collection}.")
+
+
+def _open_batch(work: Work, keys: Sequence[Key]) -> Batch:
+    with transaction.atomic():
+        work.write()
+        sealed = seal_keys(keys)
+        digest = keyring.blind_index("batch", json.dumps([[str(part) for part in key] for key in keys]))
+        return Batch.objects.create(
+            step=work.step, keys=sealed, count=len(keys), digest=digest, opened_at=work.moment()
+        )
+
+
+def _close_batch(work: Work, batch: Batch, *, gone: int) -> None:
+    """Record what is absent now and shred the keys."""
+    with transaction.atomic():
+        work.write(done=work.step.done + gone)
+        Batch.objects.filter(pk=batch.pk, closed_at__isnull=True).update(closed_at=work.moment(), gone=gone, keys=None)
+
+
+def _hold(work: Work) -> int:
+    step = work.step
+    with open_reading(work.matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
+        snapshot,
+        reading,
+    ):
+        groups = snapshot.group_holds(reading.policies, step.collection)
+    _write_holds(work, groups, rule=rule_label(reading.policies[step.collection]) or "", key=hold_key(
+        reading.policies[step.collection]
+    ))  # fmt: skip
+    return sum(group.count for group in groups)
+
+
+def _release(work: Work) -> int:
+    """Erase what has lapsed and settle the holds with what the triggers say now."""
+    step = work.step
+    with open_reading(work.matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
+        _,
+        reading,
+    ):
+        if reading.policies[step.collection].fixed is not None:
+            raise Postponed("A fact stands in the way of the release.")
+    gone = _erase(work)
+    _hold(work)
+    if not _unreleased(work).exists():
+        notify(
+            user=work.request.subject, request=work.request, kind="released", once=step.collection, now=work.moment()
+        )
+    for vault in {hold.vault for hold in work.request.holds.filter(collection=step.collection).select_related("vault")}:
+        destroy_if_empty(vault, now=work.moment())
+    return gone
+
+
+def _unreleased(work: Work) -> Any:
+    return Hold.objects.filter(request=work.request, collection=work.step.collection, released_at__isnull=True)
+
+
+def _write_holds(work: Work, groups: Sequence[HeldGroup], *, rule: str, key: str) -> None:
+    """Make the holds of this request and collection what the system says: new ones, changed counts, released ones."""
+    wanted = {(group.trigger_on, group.last_day): group.count for group in groups}
+    item = work.data_map.collections[work.step.collection]
+    with transaction.atomic():
+        work.write()
+        for hold in _unreleased(work).select_for_update():
+            count = wanted.pop((hold.trigger_on, hold.last_day), None)
+            if count is None:
+                Hold.objects.filter(pk=hold.pk).update(released_at=work.moment())
+            elif count != hold.count:
+                Hold.objects.filter(pk=hold.pk).update(count=count)
+        if not wanted:
+            return
+        vault = vault_of(work.request.subject, identities=work.matter.identities, now=work.now)
+        Hold.objects.bulk_create(
+            Hold(
+                vault=vault, request=work.request, entity=item.entity, system=item.system, collection=item.key,
+                rule=rule, key=key if last_day else "HOLD.RELATION_ACTIVE", trigger_on=trigger_on, last_day=last_day,
+                count=count, created_at=work.moment(),
+            )
+            for (trigger_on, last_day), count in wanted.items()
+        )  # fmt: skip
+
+
+def _correct(work: Work) -> int:
+    step, params = work.step, work.step.params
+    connector = connect(step.system, work.data_map)
+    # Written first: were it lost between the two, the old value would be gone from both.
+    record, _ = CorrectionRecord.objects.get_or_create(
+        request=work.request,
+        collection=step.collection,
+        field=params["column"],
+        defaults={"old": params["old"], "new": params["new"], "rows": 0, "at": work.now},
+    )
+    rows = connector.correct(
+        work.matter.seed(now=work.now), step.collection, params["column"], old=params["old"], new=params["new"]
+    )
+    if rows:
+        CorrectionRecord.objects.filter(pk=record.pk).update(rows=record.rows + rows)
+    elif not record.rows:
+        record.delete()
+    return record.rows + rows
+
+
+def _withdraw_consent(work: Work) -> int:
+    consent = work.data_map.consents[work.step.params["purpose"]]
+    connector = connect(work.step.system, work.data_map)
+    rows = connector.set_fields(
+        work.matter.seed(now=work.now), consent.collection, match=consent.match, values=consent.withdraw, now=work.now
+    )
+    ConsentEvent.objects.get_or_create(
+        user=work.request.subject, purpose=consent.key, given=False, request=work.request, defaults={"at": work.now}
+    )
+    return rows
+
+
+def _close(work: Work) -> int:
+    item = work.data_map.collections[work.step.collection]
+    return connect(item.system, work.data_map).set_fields(
+        work.matter.seed(now=work.now), item.key, match={}, values=item.close, now=work.now, only_empty=True
+    )
+
+
+def _export(work: Work) -> int:
+    package_id = work.request.pk
+    path = package_path(package_id)
+    data_key = keyring.new_data_key()
+    written = write_package(
+        path, data_key=data_key, seed=work.matter.seed(now=work.now), data_map=work.data_map,
+        request_id=work.request.pk, reference=work.request.reference or "", now=work.now,
+    )  # fmt: skip
+    until = work.now + timedelta(days=PACKAGE_DAYS)
+    with transaction.atomic():
+        work.write()
+        Package.objects.update_or_create(
+            request=work.request,
+            defaults={
+                "path": path.name, "data_key": data_key, "size": written.size, "sha256": written.sha256,
+                "made_at": work.now, "expires_at": until, "gaps": list(written.gaps),
+            },
+        )  # fmt: skip
+        notify(
+            user=work.request.subject, request=work.request, kind="package", params={"until": until.date().isoformat()},
+            now=work.now,
+        )  # fmt: skip
+    return sum(content.rows for content in written.contents)
+
+
+def package_path(package_id: UUID) -> Path:
+    return Path(settings.DATA_DIR) / "packages" / f"{package_id}.sealed"
+
+
+def release_matter(request: Request) -> Matter | None:
+    """The matter of a request's holds, from their vault; None where the vault is gone and nothing can be found."""
+    hold = request.holds.select_related("vault").filter(released_at__isnull=True).first()
+    if hold is None or hold.vault.destroyed_at:
+        return None
+    return Matter(
+        kind=Kind.DELETION, identities=open_vault(hold.vault), scope_cutoff=request.received_at,
+        entities=frozenset(request.details.get("entities") or ()),
+    )  # fmt: skip
+
+
+_TAGS: dict[str, tuple[type, Callable[[str], Any]]] = {
+    "datetime": (datetime, datetime.fromisoformat),
+    "date": (date, date.fromisoformat),
+    "uuid": (UUID, UUID),
+    "decimal": (Decimal, Decimal),
+}
+
+
+def seal_keys(keys: Sequence[Key]) -> bytes:
+    return keyring.seal(json.dumps([[_tagged(part) for part in key] for key in keys]).encode(), context=_SEAL)
+
+
+def open_keys(sealed: bytes) -> list[Key]:
+    return [tuple(_untagged(part) for part in key) for key in json.loads(keyring.unseal(sealed, context=_SEAL))]
+
+
+def _tagged(value: Any) -> Any:
+    for tag, (kind, _) in _TAGS.items():
+        if isinstance(value, kind):
+            return {tag: value.isoformat() if isinstance(value, date) else str(value)}
+    return value
+
+
+def _untagged(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((tag, text),) = value.items()
+    return _TAGS[tag][1](text)
+
+
+def steps_in_order(steps: Sequence[Step]) -> Iterator[Step]:
+    """Steps whose earlier steps on the same system are done: those may run now."""
+    waiting: set[str] = set()
+    for step in sorted(steps, key=lambda item: (item.round, item.ordinal)):
+        if step.state == Step.State.DONE:
+            continue
+        if step.system not in waiting:
+            yield step
+        waiting.add(step.system)
+
+
+__all__ = [
+    "LEASE", "LostLease", "Postponed", "Unavailable", "Work", "make_steps", "release_matter", "run_step",
+    "steps_in_order",
+]  # fmt: skip

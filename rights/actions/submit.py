@@ -1,0 +1,187 @@
+"""From a draft to a request that the clock runs for."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts.authority import may_ask_for
+from accounts.identities import get_identities
+from accounts.models import User
+from rights.datamap import DataMap, load_live_map
+from rights.kernel.clock import LIMIT_DAYS, local_day
+from rights.kernel.plan import Fate, Plan
+from rights.kernel.states import Kind, State
+from rights.models import Request
+from rights.notices import notify
+from rights.planning import Matter, make_plan, review_reasons
+from rights.queries import active_rules, due_of, reviewed_collections
+from rights.transitions import move
+
+_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+
+class CannotSubmit(Exception):
+    """The request cannot be filed as it is; `str()` says what is wrong and what to do."""
+
+
+class NotAuthorised(CannotSubmit):
+    """The person filing has no valid authority for the subject."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The live plan of a matter, for a page, before anything is asked."""
+
+    plan: Plan
+    data_map: DataMap
+
+
+def matter_of(request: Request) -> Matter:
+    """The matter of a request, as its draft or its submission states it."""
+    details: Mapping[str, Any] = request.details
+    return Matter(
+        kind=Kind(request.kind),
+        identities=get_identities(request.subject),
+        scope_cutoff=request.received_at,
+        entities=frozenset(details.get("entities") or ()),
+        purposes=frozenset(details.get("purposes") or ()),
+        decided=reviewed_collections(request) if request.received_at else {},
+    )
+
+
+def preview(matter: Matter, *, now: datetime) -> Preview:
+    """What would happen if it were asked for now."""
+    data_map = load_live_map()
+    return Preview(make_plan(matter, data_map=data_map, rules=active_rules(), now=now), data_map)
+
+
+def start_draft(*, subject: User, filed_by: User, kind: Kind, details: Mapping[str, Any], now: datetime) -> Request:
+    """A draft keeps its answers until it is submitted. Raises NotAuthorised for somebody else's matter."""
+    _require_authority(subject=subject, filed_by=filed_by, kind=kind, now=now)
+    return Request.objects.create(
+        kind=kind, subject=subject, filed_by=filed_by, details=dict(details), created_at=now, state=State.DRAFT
+    )
+
+
+def change_draft(request: Request, *, details: Mapping[str, Any]) -> None:
+    """Keep new answers; a request that was submitted meanwhile is left as it is."""
+    if Request.objects.filter(pk=request.pk, state=State.DRAFT).update(details=dict(details)):
+        request.details = dict(details)
+
+
+def submit(*, request_id: UUID, now: datetime) -> Request:
+    """File a draft, once: a second call returns the request as filed.
+
+    The systems are asked before the transaction begins; what they said then is kept with the request.
+    """
+    request = Request.objects.select_related("subject", "filed_by").get(pk=request_id)
+    if request.state != State.DRAFT:
+        return request
+    kind = Kind(request.kind)
+    _require_authority(subject=request.subject, filed_by=request.filed_by, kind=kind, now=now)
+    require_complete(request)
+    seen = preview(matter_of(request), now=now)
+    with transaction.atomic():
+        locked = Request.objects.select_for_update(of=("self",)).get(pk=request_id)
+        if locked.state != State.DRAFT:
+            return locked
+        # The relations were read above; the locked row brings the state.
+        move(
+            request,
+            to=State.CHECKING,
+            event="submitted",
+            now=now,
+            actor=request.filed_by,
+            body={"kind": kind.value, "records": seen.plan.total},
+            reference=make_reference(now),
+            received_at=now,
+            ready_at=now,
+            started_on=local_day(now),
+            limit_days=LIMIT_DAYS,
+            plan=seen.plan.to_json(),
+        )
+        due = due_of(request, now=now).on.isoformat()
+        notify(user=request.subject, request=request, kind="received", params={"due": due}, now=now)
+        notify(user=request.subject, request=request, kind="was_this_you", second_contact=True, now=now)
+    return request
+
+
+def require_complete(request: Request) -> None:
+    """Raise CannotSubmit where an answer is missing that the kind needs."""
+    details = request.details
+    match Kind(request.kind):
+        case Kind.CORRECTION if not details.get("items"):
+            raise CannotSubmit("Choose at least one thing to correct.")
+        case Kind.WITHDRAWAL if not details.get("purposes"):
+            raise CannotSubmit("Choose at least one consent to withdraw.")
+        case Kind.CANCELLATION if not details.get("entities"):
+            raise CannotSubmit("Choose the service to cancel.")
+
+
+def route(request: Request, *, now: datetime) -> None:
+    """Send a checked request where it belongs: on by itself, to the desk, or to wait for a fact to clear."""
+    plan = Plan.from_json(request.plan) if request.plan else None
+    if plan is None or State(request.state) is not State.CHECKING:
+        return
+    kind = Kind(request.kind)
+    if plan.unknown and kind is not Kind.ACCESS:
+        # Unknown never counts as clear: look again before anything is decided.
+        plan = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=30)
+        Request.objects.filter(pk=request.pk, state=State.CHECKING).update(plan=plan.to_json())
+    reasons = review_reasons(plan, kind=kind, needs_evidence=needs_evidence(request))
+    if kind is Kind.CANCELLATION and any(line.fate is Fate.BLOCKED for line in plan.lines):
+        defer(request, plan=plan, now=now, review_reasons=reasons)
+    elif reasons:
+        move(request, to=State.REVIEW, event="to_review", now=now, body={"reasons": reasons}, review_reasons=reasons)
+    else:
+        move(
+            request, to=State.ACTING, event="accepted", now=now, approved_plan=plan.to_json(), approved_at=now,
+            act_after=now,
+        )  # fmt: skip
+
+
+def needs_evidence(request: Request) -> bool:
+    """Whether a correction touches the verified identity (PIPL art. 46; decisions: NEED.EVIDENCE)."""
+    if request.kind != Kind.CORRECTION:
+        return False
+    stated = load_live_map().corrections
+    return any(stated[item["correction"]].kind == "identity" for item in request.details.get("items", ()))
+
+
+def defer(request: Request, *, plan: Plan, now: datetime, **fields: Any) -> None:
+    """Wait for the facts in the way; the person is told which, and the notice meets the clock."""
+    keys = sorted({key for line in plan.lines for key in line.blockers})
+    with transaction.atomic():
+        move(
+            request, to=State.DEFERRED, event="deferred", now=now, body={"blockers": keys}, deferred_at=now,
+            check_after=now, plan=plan.to_json(), **fields,
+        )  # fmt: skip
+        notify(user=request.subject, request=request, kind="deferred", once=str(request.round), now=now)
+
+
+def take_back(request: Request, *, actor: User, now: datetime) -> None:
+    """The person changes their mind while it can still stop. Raises CannotSubmit once steps have begun."""
+    if request.round or State(request.state) is State.CLOSED:
+        raise CannotSubmit("This request can no longer be stopped: its changes have begun or it is closed.")
+    with transaction.atomic():
+        move(
+            request, to=State.CLOSED, event="taken_back", now=now, actor=actor, closed_at=now, closing_key="WITHDRAWN",
+            act_after=None, check_after=None,
+        )  # fmt: skip
+        if request.received_at:
+            notify(user=request.subject, request=request, kind="withdrawn", now=now)
+
+
+def make_reference(now: datetime) -> str:
+    """Such as DSR-261123-7K4QX: the day, and five random characters that cannot be guessed from a neighbour's."""
+    return f"DSR-{local_day(now):%y%m%d}-" + "".join(secrets.choice(_ALPHABET) for _ in range(5))
+
+
+def _require_authority(*, subject: User, filed_by: User, kind: Kind, now: datetime) -> None:
+    if not may_ask_for(agent=filed_by, principal=subject, kind=kind, now=now):
+        raise NotAuthorised("There is no valid authorisation to ask for this person.")

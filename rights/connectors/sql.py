@@ -1,0 +1,294 @@
+"""Business systems that are SQL databases, through SQLAlchemy Core."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from portal.core.systems import system_url
+from rights.connectors.base import Fact, FateCount, HeldGroup, Key, Policy, Refused, Seed, Unavailable
+from rights.connectors.sqlgraph import BLOCKED, GO, HOLD, HOLD_OPEN, KEEP, OUTSIDE, PERSON, Graph, Statements
+from rights.datamap import Condition, DataMap, System
+from rights.kernel.clock import local_day
+from rights.kernel.plan import Fate
+
+ANSWER_SECONDS = 2
+ACT_SECONDS = 60
+FATES = {BLOCKED: Fate.BLOCKED, HOLD: Fate.HOLD, HOLD_OPEN: Fate.HOLD, KEEP: Fate.KEEP, PERSON: Fate.PERSON}
+_UNAVAILABLE = frozenset({"08", "53", "57"})
+"""SQLSTATE classes of a server that is away, full or stopping; 40001 and 40P01 mean: try again."""
+
+
+@dataclass(frozen=True)
+class SqlConnector:
+    """One SQL database. Reads in one repeatable-read snapshot, acts in one transaction a call."""
+
+    system: str
+    graph: Graph
+    engine: Engine
+
+    @contextmanager
+    def snapshot(self, seed: Seed) -> Iterator["SqlSnapshot"]:
+        with _translated(self.system), self.engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                _limit(connection, ANSWER_SECONDS)
+                yield SqlSnapshot(self.graph, connection, Statements(self.graph, seed))
+
+    @contextmanager
+    def _act(self) -> Iterator[Connection]:
+        with _translated(self.system), self.engine.connect() as connection:
+            # A pooled connection may come back from a read-only snapshot.
+            connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
+            with connection.begin():
+                _limit(connection, ACT_SECONDS)
+                yield connection
+
+    def erase_order(self) -> list[str]:
+        return self.graph.children_first
+
+    def erase(self, seed: Seed, policies: Mapping[str, Policy], collection: str, keys: Sequence[Key]) -> int:
+        statements = Statements(self.graph, seed)
+        going = statements.fates(policies)[collection]
+        table = self.graph.tables[collection]
+        columns = [table.c[name] for name in self.graph.key_columns(collection)]
+        lets_go = sa.tuple_(*columns).in_(sa.select(*statements.keys_of(going, collection)).where(going.c.f == GO))
+        where = sa.and_(statements.key_in(collection, keys), lets_go)
+        mask = self.graph.collections[collection].mask
+        with self._act() as connection:
+            if mask and policies[collection].otherwise is Fate.MASK:
+                values = {name: _mask_value(table.c[name], stated) for name, stated in mask.items()}
+                return connection.execute(sa.update(table).where(where).values(values)).rowcount
+            return connection.execute(sa.delete(table).where(where)).rowcount
+
+    def count_present(self, collection: str, keys: Sequence[Key]) -> int:
+        statements = Statements(self.graph, Seed({}, date.min))
+        table = self.graph.tables[collection]
+        where = [statements.key_in(collection, keys)]
+        mask = self.graph.collections[collection].mask
+        if mask:
+            masked = [table.c[name].is_not_distinct_from(_mask_value(table.c[name], how)) for name, how in mask.items()]
+            where.append(~sa.and_(*masked))
+        with self._act() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
+
+    def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int:
+        """Write `new` where the person's rows still have `old`; a value changed meanwhile is left alone."""
+        statements = Statements(self.graph, seed)
+        table = self.graph.tables[collection]
+        same = sa.cast(table.c[column], sa.Text) == old
+        with self._act() as connection:
+            found = sa.update(table).where(statements.in_reach(collection), same).values({column: new})
+            return connection.execute(found).rowcount
+
+    def set_fields(
+        self, seed: Seed, collection: str, *, match: Mapping[str, Any], values: Mapping[str, Any], now: datetime,
+        only_empty: bool = False,
+    ) -> int:  # fmt: skip
+        """Set fields of the person's rows that match; `@today` and `@now` stand for the moment given."""
+        statements = Statements(self.graph, seed)
+        table = self.graph.tables[collection]
+        moments = {"@today": local_day(now), "@now": now}
+        written = {
+            name: moments.get(value, value) if isinstance(value, str) else value for name, value in values.items()
+        }
+        where = [statements.in_reach(collection), *(table.c[name] == value for name, value in match.items())]
+        if only_empty:
+            where.append(sa.and_(*(table.c[name].is_(None) for name in written)))
+        with self._act() as connection:
+            return connection.execute(sa.update(table).where(*where).values(written)).rowcount
+
+    def check(self) -> None:
+        with self._act() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+
+@dataclass(frozen=True)
+class SqlSnapshot:
+    graph: Graph
+    connection: Connection
+    statements: Statements
+
+    def read_facts(self, asked: Sequence[tuple[Condition, tuple[str, ...]]]) -> list[Fact]:
+        found = []
+        for condition, show in asked:
+            reach = self.statements.reach(condition.collection)
+            where = self.statements.where(reach, condition.collection, condition.when)
+            count = self.connection.execute(sa.select(sa.func.count()).select_from(reach).where(*where)).scalar_one()
+            shown: tuple[Mapping[str, str], ...] = ()
+            if count and show:
+                table = self.graph.tables[condition.collection]
+                keys = sa.select(*self.statements.keys_of(reach, condition.collection)).where(*where)
+                columns = [table.c[name] for name in self.graph.key_columns(condition.collection)]
+                rows = self.connection.execute(
+                    sa.select(*(table.c[name] for name in show)).where(sa.tuple_(*columns).in_(keys)).limit(5)
+                )
+                shown = tuple(
+                    {name: "" if value is None else str(value) for name, value in zip(show, row, strict=True)}
+                    for row in rows
+                )
+            found.append(Fact(condition, count, shown))
+        return found
+
+    def count_fates(self, policies: Mapping[str, Policy]) -> list[FateCount]:
+        fates = self.statements.fates(policies)
+        names = list(fates)
+        parts = [
+            sa.select(
+                sa.literal(number, sa.Integer).label("n"),
+                rows.c.f.label("f"),
+                sa.func.count().label("k"),
+                sa.func.min(rows.c.u).label("a"),
+                sa.func.max(rows.c.u).label("z"),
+            ).group_by(rows.c.f)
+            for number, rows in enumerate(fates.values())
+        ]
+        if not parts:
+            return []
+        found: dict[tuple[str, Fate], FateCount] = {}
+        for number, fate, count, first, last in self.connection.execute(sa.union_all(*parts)):
+            if fate == OUTSIDE:
+                continue
+            collection = names[number]
+            value = policies[collection].otherwise if fate == GO else FATES[fate]
+            before = found.get((collection, value), FateCount(collection, value, 0))
+            found[(collection, value)] = FateCount(
+                collection=collection,
+                fate=value,
+                count=before.count + count,
+                open_ended=before.open_ended + (count if fate == HOLD_OPEN else 0),
+                first=first if fate == HOLD else before.first,
+                last=last if fate == HOLD else before.last,
+            )
+        return list(found.values())
+
+    def group_holds(self, policies: Mapping[str, Policy], collection: str) -> list[HeldGroup]:
+        rows = self.statements.fates(policies)[collection]
+        statement = (
+            sa.select(rows.c.t, rows.c.u, sa.func.count())
+            .where(rows.c.f.in_([HOLD, HOLD_OPEN]))
+            .group_by(rows.c.t, rows.c.u)
+            .order_by(rows.c.u, rows.c.t)
+        )
+        return [HeldGroup(trigger, last, count) for trigger, last, count in self.connection.execute(statement)]
+
+    def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int) -> list[Key]:
+        rows = self.statements.fates(policies)[collection]
+        keys = self.statements.keys_of(rows, collection)
+        found = self.connection.execute(sa.select(*keys).where(rows.c.f == GO).order_by(*keys).limit(limit))
+        return [tuple(row) for row in found]
+
+    def read_values(self, collection: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        table = self.graph.tables[collection]
+        chosen = [table.c[name] for name in columns]
+        rows = self.connection.execute(sa.select(*chosen).where(self.statements.in_reach(collection)).limit(200))
+        return [tuple(row) for row in rows]
+
+    def stream_rows(self, collection: str, *, redact: Sequence[str]) -> Iterator[Sequence[Any]]:
+        table = self.graph.tables[collection]
+        described = {field.name for field in self.graph.collections[collection].fields}
+        columns = [column for column in table.columns if column.name in described - set(redact)]
+        yield [column.name for column in columns]
+        keys = [table.c[name] for name in self.graph.key_columns(collection)]
+        # An export may take long; the limit is on the first answer, not on reading.
+        _limit(self.connection, ACT_SECONDS)
+        statement = sa.select(*columns).where(self.statements.in_reach(collection)).order_by(*keys)
+        with self.connection.execution_options(yield_per=1000).execute(statement) as rows:
+            yield from rows
+
+
+@lru_cache(maxsize=64)
+def _engine(url: str) -> Engine:
+    address = sa.make_url(url)
+    if address.drivername in {"postgresql", "postgres"}:
+        address = address.set(drivername="postgresql+psycopg")
+    return sa.create_engine(
+        address,
+        pool_size=4,
+        max_overflow=4,
+        pool_timeout=ANSWER_SECONDS,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": ANSWER_SECONDS, "application_name": "privacy-portal"},
+    )
+
+
+@lru_cache(maxsize=64)
+def _graph(system: str, digest: str, url: str, data_map: "_Unhashed") -> Graph:
+    stated: System = data_map.value.systems[system]
+    names = [item.name for item in data_map.value.of_system(system)]
+    metadata = sa.MetaData()
+    with _translated(system):
+        try:
+            metadata.reflect(_engine(url), schema=stated.schema, only=names, views=True, resolve_fks=False)
+        except sa.exc.InvalidRequestError as error:
+            raise Refused(f"The system {system} has no such table in schema {stated.schema}: {error}") from None
+    tables = {item.key: metadata.tables[f"{stated.schema}.{item.name}"] for item in data_map.value.of_system(system)}
+    for item in data_map.value.of_system(system):
+        missing = sorted({field.name for field in item.fields} - set(tables[item.key].columns.keys()))
+        if missing:
+            raise Refused(f"{item.key} has no column {', '.join(missing)} in the live database.")
+    return Graph(system=system, data_map=data_map.value, tables=tables)
+
+
+class _Unhashed:
+    """Carries a map past the cache's key: its digest stands for it."""
+
+    def __init__(self, value: DataMap) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Unhashed)
+
+
+def open_system(system: str, data_map: DataMap) -> SqlConnector:
+    """The connector of a stated system. Raises Unavailable where it cannot be reached, Refused where it differs."""
+    url = system_url(system)
+    graph = _graph(system, data_map.digest, url, _Unhashed(data_map))
+    return SqlConnector(system=system, graph=graph, engine=_engine(url))
+
+
+def _limit(connection: Connection, seconds: int) -> None:
+    # A policy on their tables must be an error here, not a false absence.
+    connection.execute(sa.text(f"SET LOCAL statement_timeout = {seconds * 1000}"))
+    connection.execute(sa.text("SET LOCAL row_security = off"))
+
+
+@contextmanager
+def _translated(system: str) -> Iterator[None]:
+    """A driver's errors as ours, without the values that its messages quote."""
+    try:
+        yield
+    except PoolTimeout:
+        raise Unavailable(f"The system {system} is busy.") from None
+    except NoSuchTableError as error:
+        raise Refused(f"The system {system} has no table {error}.") from None
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+        if constraint:
+            raise Refused(f"The system {system} refuses: constraint {constraint}.") from None
+        if isinstance(error, OperationalError) and (
+            not state or state[:2] in _UNAVAILABLE or state in {"40001", "40P01"}
+        ):
+            raise Unavailable(f"The system {system} cannot be reached ({state or 'no connection'}).") from None
+        if state in {"40001", "40P01", "57014"}:
+            raise Unavailable(f"The system {system} did not answer in time ({state}).") from None
+        raise Refused(f"The system {system} refuses (SQLSTATE {state or 'unknown'}).") from None
+    except SQLAlchemyError as error:
+        raise Refused(f"The system {system} cannot be asked: {type(error).__name__}.") from None
+
+
+def _mask_value(column: sa.Column[Any], stated: Any) -> Any:
+    if isinstance(stated, Mapping):
+        return sa.literal(stated["constant"], column.type)
+    return sa.null()

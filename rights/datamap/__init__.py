@@ -1,0 +1,40 @@
+"""The data map: where personal data lives, as Fides datasets, and what the law needs of it, as governance."""
+
+from rights.datamap.live import load_live_map
+from rights.datamap.parse import Fault, FaultyMap, parse_documents, read_folder
+from rights.datamap.values import (
+    Blocker,
+    ClassClause,
+    Collection,
+    Condition,
+    Consent,
+    Correction,
+    DataMap,
+    Edge,
+    Entity,
+    Field,
+    Predicate,
+    System,
+    Text,
+)
+
+__all__ = [
+    "Blocker",
+    "ClassClause",
+    "Collection",
+    "Condition",
+    "Consent",
+    "Correction",
+    "DataMap",
+    "Edge",
+    "Entity",
+    "Fault",
+    "FaultyMap",
+    "Field",
+    "Predicate",
+    "System",
+    "Text",
+    "load_live_map",
+    "parse_documents",
+    "read_folder",
+]

@@ -1,0 +1,31 @@
+"""The live data map: every live version's documents, parsed once per process and version."""
+
+from functools import lru_cache
+
+from rights.datamap.parse import parse_documents
+from rights.datamap.values import DataMap
+from rights.models import DataMapVersion
+
+
+def load_live_map() -> DataMap:
+    """The live maps as one. Raises FaultyMap never: what is live was checked when it was loaded."""
+    versions = DataMapVersion.objects.filter(live=True).order_by("name").values_list("pk", flat=True)
+    return _parse(tuple(versions))
+
+
+@lru_cache(maxsize=4)
+def _parse(versions: tuple[int, ...]) -> DataMap:
+    maps = [
+        parse_documents(version.documents)
+        for version in DataMapVersion.objects.filter(pk__in=versions).order_by("name")
+    ]
+    return DataMap(
+        digest="+".join(item.digest[:16] for item in maps),
+        entities={key: value for item in maps for key, value in item.entities.items()},
+        systems={key: value for item in maps for key, value in item.systems.items()},
+        collections={key: value for item in maps for key, value in item.collections.items()},
+        edges=tuple(edge for item in maps for edge in item.edges),
+        blockers={key: value for item in maps for key, value in item.blockers.items()},
+        consents={key: value for item in maps for key, value in item.consents.items()},
+        corrections={key: value for item in maps for key, value in item.corrections.items()},
+    )

@@ -1,0 +1,430 @@
+"""Reads a data map's documents into values, or names each fault by file, key, reason and remedy."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from fideslang.models import Dataset
+from fideslang.models import DatasetCollection as FidesCollection
+from pydantic import ValidationError
+
+from rights.datamap.values import (
+    OPERATORS,
+    Blocker,
+    ClassClause,
+    Collection,
+    Condition,
+    Consent,
+    Correction,
+    DataMap,
+    Edge,
+    Entity,
+    Field,
+    Predicate,
+    System,
+    Text,
+)
+
+CLASSES = frozenset({"KYC", "TXN", "LOAN", "ACCT", "INS", "INS-LONG", "FUND", "CONS", "LOG", "FILE", "none"})
+_COLLECTION_KEYS = frozenset(
+    {
+        "label", "purpose", "product", "class", "trigger", "cutoff", "erase", "basis", "while", "consent", "recipients",
+        "third_party", "confidential", "close", "key", "shared", "source",
+    }
+)  # fmt: skip
+_TOP_KEYS = frozenset({"version", "entities", "systems", "edges", "collections", "blockers", "consents", "corrections"})
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+GOVERNANCE = "governance.yml"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a map. `remedy` says what to do about it."""
+
+    file: str
+    key: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.key}: {self.reason} {self.remedy}"
+
+
+class FaultyMap(ValueError):
+    """The map has faults; nothing of it was used."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = tuple(faults)
+
+
+def read_folder(folder: Path) -> dict[str, str]:
+    """The documents of a map's folder by relative name. Raises FaultyMap where it holds no map."""
+    if not (folder / GOVERNANCE).is_file():
+        missing = Fault(str(folder), GOVERNANCE, "is not there.", "Write it beside datasets/, or name another folder.")
+        raise FaultyMap([missing])
+    names = [folder / GOVERNANCE, *sorted((folder / "datasets").glob("*.yml"))]
+    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in names}
+
+
+def parse_documents(documents: Mapping[str, str]) -> DataMap:
+    """A map from its documents (name → YAML text). Raises FaultyMap with every fault found."""
+    return _Parser(documents).parse()
+
+
+class _Parser:
+    def __init__(self, documents: Mapping[str, str]) -> None:
+        self.documents = documents
+        self.faults: list[Fault] = []
+        self.governance: Mapping[str, Any] = {}
+        self.fides: dict[str, FidesCollection] = {}
+        self.files: dict[str, str] = {}
+
+    def parse(self) -> DataMap:
+        raw = {name: self._yaml(name, text) for name, text in sorted(self.documents.items())}
+        self.governance = raw.get(GOVERNANCE) or {}
+        for key in set(self.governance) - _TOP_KEYS:
+            self._fault(
+                GOVERNANCE, key, "is not a section of a data map.", f"Use one of {', '.join(sorted(_TOP_KEYS))}."
+            )
+        for name, content in raw.items():
+            if name != GOVERNANCE:
+                self._read_datasets(name, content)
+        entities = self._each("entities", self._entity)
+        systems = self._each("systems", self._system)
+        self._require_entities(systems, entities)
+        collections = self._each("collections", lambda key, body: self._collection(key, body, systems))
+        edges, order = self._walk(collections, self._edges(collections))
+        parsed = DataMap(
+            digest=self._digest(),
+            entities=entities,
+            systems=systems,
+            collections={key: collections[key] for key in order},
+            edges=edges,
+            blockers=self._each("blockers", lambda key, body: self._blocker(key, body, collections)),
+            consents=self._each("consents", lambda key, body: self._consent(key, body, collections)),
+            corrections=self._each("corrections", lambda key, body: self._correction(key, body, collections)),
+        )
+        self._require_consents(parsed)
+        if self.faults:
+            raise FaultyMap(self.faults)
+        return parsed
+
+    def _digest(self) -> str:
+        total = hashlib.sha256()
+        for name, text in sorted(self.documents.items()):
+            total.update(f"{name}\0{text}\0".encode())
+        return total.hexdigest()
+
+    def _fault(self, file: str, key: str, reason: str, remedy: str) -> None:
+        self.faults.append(Fault(file, key, reason, remedy))
+
+    def _yaml(self, name: str, text: str) -> Mapping[str, Any]:
+        try:
+            content = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader, the C one where it is built
+        except yaml.YAMLError as error:
+            self._fault(name, "(file)", f"is not YAML: {error}.", "Correct the line it names.")
+            return {}
+        if not isinstance(content, Mapping):
+            self._fault(name, "(file)", "holds no mapping.", "Start with a top-level key.")
+            return {}
+        return content
+
+    def _read_datasets(self, name: str, content: Mapping[str, Any]) -> None:
+        for body in content.get("dataset") or ():
+            try:
+                dataset = Dataset.model_validate(body)
+            except ValidationError as error:
+                for problem in error.errors():
+                    where = ".".join(str(part) for part in problem["loc"])
+                    self._fault(name, where, f"{problem['msg']}.", "See the Fides dataset format.")
+                continue
+            for collection in dataset.collections:
+                key = f"{dataset.fides_key}.{collection.name}"
+                self.fides[key] = collection
+                self.files[key] = name
+
+    def _each(self, section: str, make: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
+        found = {}
+        for key, body in (self.governance.get(section) or {}).items():
+            if not isinstance(body, Mapping):
+                self._fault(GOVERNANCE, f"{section}.{key}", "is not a mapping.", "Give it keys of its own.")
+                continue
+            try:
+                found[key] = make(key, body)
+            except _Missing as missing:
+                self._fault(GOVERNANCE, f"{section}.{key}.{missing.key}", missing.reason, missing.remedy)
+        return found
+
+    def _entity(self, key: str, body: Mapping[str, Any]) -> Entity:
+        name = _text(body, "name")
+        relationship = body.get("relationship")
+        return Entity(
+            key=key,
+            name=name,
+            service=_text(body, "service") if "service" in body else name,
+            relationship=_condition(relationship) if relationship else None,
+        )
+
+    def _system(self, key: str, body: Mapping[str, Any]) -> System:
+        entity = str(_need(body, "entity"))
+        label = _text(body, "label") if "label" in body else Text(key, key)
+        return System(key=key, schema=str(_need(body, "schema")), entity=entity, label=label)
+
+    def _require_entities(self, systems: Mapping[str, System], entities: dict[str, Entity]) -> None:
+        for system in systems.values():
+            if system.entity not in entities:
+                # A map may lean on entities another map describes; alone, the system's own label names it.
+                entities[system.entity] = Entity(system.entity, name=system.label, service=system.label)
+
+    def _collection(self, key: str, body: Mapping[str, Any], systems: Mapping[str, System]) -> Collection:
+        for unknown in set(body) - _COLLECTION_KEYS:
+            self._fault(
+                GOVERNANCE, f"collections.{key}.{unknown}", "is not known.",
+                f"Use one of {', '.join(sorted(_COLLECTION_KEYS))}.",
+            )  # fmt: skip
+        fides = self.fides.get(key)
+        if fides is None:
+            raise _Missing(
+                "", "no dataset has this collection.", "Add it to a file under datasets/ or correct the name."
+            )
+        dataset, _, name = key.partition(".")
+        if dataset not in systems:
+            raise _Missing("", f"the system {dataset} is not stated.", f"Add systems.{dataset}.")
+        fields = tuple(_field(item) for item in fides.fields)
+        known = {item.name for item in fields}
+        classes = self._classes(key, body)
+        basis = body.get("basis")
+        if classes[0].data_class == "none" and not basis:
+            raise _Missing("basis", "no retention and no basis is stated.", "Say why nothing has to be kept.")
+        erase = body.get("erase") or {}
+        if erase.get("method") not in {"delete", "mask"}:
+            raise _Missing("erase", "says no known method.", "Use {method: delete} or {method: mask, fields: {…}}.")
+        collection = Collection(
+            key=key,
+            system=dataset,
+            entity=systems[dataset].entity,
+            name=name,
+            label=_text(body, "label") if "label" in body else Text(name, name),
+            purpose=_text(body, "purpose") if "purpose" in body else Text("", ""),
+            classes=classes,
+            fields=fields,
+            products=tuple(str(item) for item in body.get("product") or ()),
+            trigger=body.get("trigger"),
+            cutoff=body.get("cutoff"),
+            mask=dict(erase.get("fields") or {}),
+            basis=_as_text(basis) if basis else None,
+            while_relationship=body.get("while") == "relationship",
+            consent=body.get("consent"),
+            third_party=tuple(body.get("third_party") or ()),
+            confidential=bool(body.get("confidential")),
+            close=dict((body.get("close") or {}).get("set") or {}),
+            erase_key=body.get("key") or "OK.PURPOSE_END",
+            recipients=tuple(_as_text(item) for item in body.get("recipients") or ()),
+            source=_as_text(body["source"]) if body.get("source") else None,
+            shared_goes_to_person=body.get("shared", "person") == "person",
+        )
+        named = {collection.trigger, collection.cutoff, *collection.third_party, *collection.close, *collection.mask}
+        named |= {predicate.field for clause in classes for predicate in clause.when}
+        for column in sorted(name for name in named - known if name):
+            self._fault(
+                GOVERNANCE, f"collections.{key}", f"has no field {column}.", "Correct it or add it to the dataset."
+            )
+        return collection
+
+    def _classes(self, key: str, body: Mapping[str, Any]) -> tuple[ClassClause, ...]:
+        stated = _need(body, "class")
+        clauses = []
+        for item in stated if isinstance(stated, list) else [stated]:
+            if isinstance(item, Mapping):
+                clauses.append(ClassClause(str(_need(item, "class")), _predicates(item.get("when"))))
+            else:
+                clauses.append(ClassClause(str(item)))
+        for clause in clauses:
+            if clause.data_class not in CLASSES:
+                raise _Missing(
+                    "class", f"{clause.data_class} is not a class.", f"Use one of {', '.join(sorted(CLASSES))}."
+                )
+        if not clauses:
+            raise _Missing("class", "is empty.", "State a class, or none with its basis.")
+        return tuple(clauses)
+
+    def _edges(self, collections: Mapping[str, Collection]) -> list[tuple[Edge, bool]]:
+        """Every reference as edges; the flag tells one whose direction the map leaves open."""
+        stated = {}
+        for item in self.governance.get("edges") or ():
+            stated[(item.get("from"), item.get("to"))] = item
+        found = []
+        for key, fides in self.fides.items():
+            for field in fides.fields:
+                for reference in (field.fides_meta.references if field.fides_meta else None) or ():
+                    other, _, other_field = f"{reference.dataset}.{reference.field}".rpartition(".")
+                    if key not in collections or other not in collections:
+                        continue
+                    if reference.direction != "to":
+                        found.append((other, other_field, key, field.name, reference.direction is None))
+                    if reference.direction != "from":
+                        found.append((key, field.name, other, other_field, reference.direction is None))
+        edges = []
+        for source, source_field, target, target_field, is_open in found:
+            item = stated.pop((f"{source}.{source_field}", f"{target}.{target_field}"), {})
+            if item.get("follow", True):
+                edges.append((Edge(source, source_field, target, target_field, _predicates(item.get("when"))), is_open))
+        for source, target in stated:
+            both = {str(source).rpartition(".")[0], str(target).rpartition(".")[0]}
+            if stated[(source, target)].get("follow", True) or both <= set(collections):
+                self._fault(
+                    GOVERNANCE, f"edges {source} → {target}", "no dataset has this reference.", "Correct the names."
+                )
+        return edges
+
+    def _walk(
+        self, collections: Mapping[str, Collection], edges: list[tuple[Edge, bool]]
+    ) -> tuple[tuple[Edge, ...], list[str]]:
+        """The edges that lead away from the person, and the collections in an order in which they do."""
+        level = {key: 0 for key, item in collections.items() if any(field.identity for field in item.fields)}
+        frontier = list(level)
+        while frontier:
+            reached = []
+            for edge, _ in edges:
+                if edge.source in frontier and edge.target not in level:
+                    level[edge.target] = level[edge.source] + 1
+                    reached.append(edge.target)
+            frontier = reached
+        for key in collections:
+            if key not in level:
+                self._fault(
+                    GOVERNANCE, f"collections.{key}", "cannot be reached from any identity.",
+                    "Add a reference to its dataset, or an identity field.",
+                )  # fmt: skip
+        kept = [
+            edge
+            for edge, is_open in edges
+            if edge.source in level
+            and edge.source != edge.target
+            and (not is_open or level[edge.source] < level[edge.target])
+        ]
+        sorter: TopologicalSorter[str] = TopologicalSorter({key: [] for key in level})
+        for edge in kept:
+            sorter.add(edge.target, edge.source)
+        try:
+            return tuple(kept), list(sorter.static_order())
+        except CycleError as error:
+            circle = " → ".join(error.args[1])
+            self._fault(GOVERNANCE, "edges", f"lead in a circle: {circle}.", "Set follow: false on one of them.")
+            return (), list(level)
+
+    def _blocker(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Blocker:
+        condition = self._known(_condition(body), collections)
+        fix = body.get("fix")
+        return Blocker(
+            key=key,
+            condition=condition,
+            entities=tuple(body.get("entities") or (collections[condition.collection].entity,)),
+            label=_text(body, "label") if "label" in body else Text(key, key),
+            blocks=tuple(body.get("blocks") or ()),
+            cancel=body.get("cancel", "defer"),
+            show=tuple(body.get("show") or ()),
+            fix=_as_text(fix) if fix else None,
+            fix_url=str(fix.get("url", "")) if isinstance(fix, Mapping) else "",
+        )
+
+    def _consent(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Consent:
+        collection = self._known(Condition(str(_need(body, "in")), ()), collections).collection
+        return Consent(
+            key=key,
+            label=_text(body, "label"),
+            kind=str(body.get("kind", "optional")),
+            consequence=_text(body, "consequence"),
+            collection=collection,
+            match=dict(body.get("match") or {}),
+            given=dict(_need(body, "given")),
+            withdraw=dict(_need(body, "withdraw")),
+            immediate=bool(body.get("immediate")),
+        )
+
+    def _correction(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Correction:
+        fields = []
+        for name in _need(body, "fields"):
+            collection, _, column = str(name).rpartition(".")
+            self._known(Condition(collection, (Predicate(column, "not_null"),)), collections)
+            fields.append((collection, column))
+        return Correction(key, _text(body, "label"), str(body.get("kind", "contact")), tuple(fields))
+
+    def _known(self, condition: Condition, collections: Mapping[str, Collection]) -> Condition:
+        collection = collections.get(condition.collection)
+        if collection is None:
+            raise _Missing("in", f"{condition.collection} is not a collection of this map.", "Correct the name.")
+        columns = {item.name for item in collection.fields}
+        for predicate in condition.when:
+            if predicate.field not in columns:
+                raise _Missing("when", f"{condition.collection} has no field {predicate.field}.", "Correct the name.")
+        return condition
+
+    def _require_consents(self, parsed: DataMap) -> None:
+        for collection in parsed.collections.values():
+            if collection.consent and collection.consent not in parsed.consents:
+                self._fault(
+                    GOVERNANCE, f"collections.{collection.key}.consent", f"{collection.consent} is no stated consent.",
+                    f"Add consents.{collection.consent}.",
+                )  # fmt: skip
+
+
+class _Missing(Exception):
+    """A fault below the key that is being read."""
+
+    def __init__(self, key: str, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.key, self.reason, self.remedy = key, reason, remedy
+
+
+def _need(body: Mapping[str, Any], key: str) -> Any:
+    if key not in body or body[key] is None:
+        raise _Missing(key, "is missing.", f"State {key}.")
+    return body[key]
+
+
+def _as_text(value: Any) -> Text:
+    if isinstance(value, Mapping) and {"zh", "en"} <= set(value):
+        return Text(str(value["zh"]), str(value["en"]))
+    if isinstance(value, str):
+        return Text(value, value)
+    raise _Missing("", "is not a text in both languages.", "Write {zh: …, en: …}.")
+
+
+def _text(body: Mapping[str, Any], key: str) -> Text:
+    try:
+        return _as_text(_need(body, key))
+    except _Missing as missing:
+        raise _Missing(key, missing.reason, missing.remedy) from None
+
+
+def _condition(body: Mapping[str, Any]) -> Condition:
+    return Condition(str(_need(body, "in")), _predicates(body.get("when")))
+
+
+def _predicates(items: Any) -> tuple[Predicate, ...]:
+    found = []
+    for item in items or ():
+        op = str(item.get("op"))
+        if op not in OPERATORS:
+            raise _Missing("when", f"{op} is not an operator.", f"Use one of {', '.join(sorted(OPERATORS))}.")
+        if op == "in" and not isinstance(item.get("value"), list):
+            raise _Missing("when", "the operator in needs a list.", "Write value: [a, b].")
+        found.append(Predicate(str(_need(item, "field")), op, item.get("value")))
+    return tuple(found)
+
+
+def _field(item: Any) -> Field:
+    meta = item.fides_meta
+    return Field(
+        name=item.name,
+        categories=tuple(str(category) for category in item.data_categories or ()),
+        identity=meta.identity if meta else None,
+        primary_key=bool(meta and meta.primary_key),
+    )

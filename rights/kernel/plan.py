@@ -1,0 +1,169 @@
+"""A plan as a value: what a request does to each collection, and why. Shown, stored, compared.
+
+One line per collection and fate; the counts of a collection's lines add up to the records that exist and are not
+confidential. Release dates are the last day held.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Fate(StrEnum):
+    """What becomes of a record. The order is that of the faces: going, waiting, kept."""
+
+    ERASE = "erase"
+    MASK = "mask"
+    BLOCKED = "blocked"
+    PERSON = "person"
+    HOLD = "hold"
+    KEEP = "keep"
+    UNKNOWN = "unknown"
+
+
+GOING = frozenset({Fate.ERASE, Fate.MASK})
+STAYING = frozenset({Fate.HOLD, Fate.KEEP})
+
+
+@dataclass(frozen=True)
+class Line:
+    """`count` records of one collection with one fate. `key` names the reason; `blockers` the facts in the way."""
+
+    collection: str
+    fate: Fate
+    count: int
+    key: str
+    entity: str
+    system: str
+    data_class: str = "none"
+    rule: str | None = None
+    first_release: date | None = None
+    last_release: date | None = None
+    open_ended: int = 0
+    blockers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BlockerFact:
+    """A fact read from a business system that stands in the way, with what the person is shown of it."""
+
+    key: str
+    entity: str
+    collection: str
+    count: int
+    cancel: str = "defer"
+    blocks: tuple[str, ...] = ()
+    shown: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All lines of one request as of a day. `unknown` names systems that could not be asked."""
+
+    kind: str
+    as_of: date
+    read_at: datetime
+    lines: tuple[Line, ...] = ()
+    blockers: tuple[BlockerFact, ...] = ()
+    unknown: tuple[str, ...] = ()
+    map_digest: str = ""
+    closing: tuple[str, ...] = ()
+
+    def count(self, *fates: Fate) -> int:
+        return sum(line.count for line in self.lines if line.fate in fates)
+
+    def of(self, *fates: Fate) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if line.fate in fates and (line.count or line.fate is Fate.UNKNOWN))
+
+    @property
+    def total(self) -> int:
+        return sum(line.count for line in self.lines)
+
+    @property
+    def last_release(self) -> date | None:
+        return max((line.last_release for line in self.lines if line.last_release), default=None)
+
+    @property
+    def cancel_blockers(self) -> tuple[BlockerFact, ...]:
+        return tuple(fact for fact in self.blockers if fact.cancel == "defer")
+
+    def to_json(self) -> dict[str, Any]:
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Plan":
+        """Raises KeyError or ValueError where the stored form is not a plan's."""
+        lines = tuple(
+            Line(
+                **{
+                    **line,
+                    "fate": Fate(line["fate"]),
+                    "first_release": _day(line["first_release"]),
+                    "last_release": _day(line["last_release"]),
+                    "blockers": tuple(line["blockers"]),
+                }
+            )
+            for line in data["lines"]
+        )
+        facts = tuple(
+            BlockerFact(**{**fact, "blocks": tuple(fact["blocks"]), "shown": tuple(fact["shown"])})
+            for fact in data["blockers"]
+        )
+        return cls(
+            kind=data["kind"],
+            as_of=date.fromisoformat(data["as_of"]),
+            read_at=datetime.fromisoformat(data["read_at"]),
+            lines=lines,
+            blockers=facts,
+            unknown=tuple(data["unknown"]),
+            map_digest=data["map_digest"],
+            closing=tuple(data["closing"]),
+        )
+
+
+@dataclass(frozen=True)
+class Excess:
+    """A collection of which a fresh plan would erase more than was approved."""
+
+    collection: str
+    approved: int
+    fresh: int
+
+
+def exceeds(fresh: Plan, approved: Plan) -> tuple[Excess, ...]:
+    """What a fresh plan erases beyond an approved one.
+
+    Allowed are the records that the approved plan erases, names as blocked (by a fact that may now have cleared) or
+    holds (until a day that may now be past); a person's decision was made when the plan was approved.
+    """
+    found = []
+    for collection in sorted({line.collection for line in fresh.lines}):
+        goes = _sum(fresh.lines, collection, GOING)
+        allowed = _sum(approved.lines, collection, GOING | {Fate.BLOCKED, Fate.HOLD})
+        if goes > allowed:
+            found.append(Excess(collection=collection, approved=allowed, fresh=goes))
+    return tuple(found)
+
+
+def without(plan: Plan, keep: Callable[[Line], bool]) -> Plan:
+    """The plan with only the lines for which `keep` is true."""
+    return replace(plan, lines=tuple(line for line in plan.lines if keep(line)))
+
+
+def _sum(lines: Iterable[Line], collection: str, fates: frozenset[Fate]) -> int:
+    return sum(line.count for line in lines if line.collection == collection and line.fate in fates)
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value

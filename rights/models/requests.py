@@ -1,0 +1,204 @@
+"""A request and everything that hangs on it."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from portal.core.fields import EncryptedJSONField, EncryptedTextField
+from rights.kernel.states import OPEN_STATES, Kind, State
+
+
+class Request(models.Model):
+    """One person's request. Facts only: due dates, lateness and the outcome are derived.
+
+    `received_at` bounds it: records that came later are not its own. `started_on` is the day from which the limit
+    counts, set anew when a blocker clears. `plan` is what the person saw when asking, `approved_plan` what was decided.
+    While acting, `act_after` is set until the undo period is over and a round of steps starts; `check_after` is when a
+    blocker or a system that was away is looked at again.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    reference = models.CharField(max_length=20, unique=True, null=True)
+    kind = models.CharField(max_length=16, choices=[(kind.value, kind.value) for kind in Kind])
+    state = models.CharField(max_length=16, default=State.DRAFT, choices=[(item.value, item.value) for item in State])
+    subject = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="requests")
+    filed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="filed_requests")
+    channel = models.CharField(max_length=12, default="online")
+    details = EncryptedJSONField(default=dict)
+    plan = EncryptedJSONField(null=True)
+    approved_plan = EncryptedJSONField(null=True)
+    created_at = models.DateTimeField()
+    received_at = models.DateTimeField(null=True)
+    ready_at = models.DateTimeField(null=True)
+    started_on = models.DateField(null=True)
+    limit_days = models.PositiveSmallIntegerField(default=15)
+    extended_at = models.DateTimeField(null=True)
+    approved_at = models.DateTimeField(null=True)
+    act_after = models.DateTimeField(null=True)
+    round = models.PositiveSmallIntegerField(default=0)
+    deferred_at = models.DateTimeField(null=True)
+    breached_at = models.DateTimeField(null=True)
+    closed_at = models.DateTimeField(null=True)
+    closing_key = models.CharField(max_length=40, blank=True)
+    review_reasons = models.JSONField(default=list)
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="claimed_requests"
+    )
+    priority = models.PositiveSmallIntegerField(default=5)
+    check_after = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = (
+            # What a tick looks at grows with what is open, not with what was ever filed.
+            models.Index(
+                fields=["state", "started_on", "id"],
+                name="request_open",
+                condition=Q(state__in=[state.value for state in sorted(OPEN_STATES)]),
+            ),
+            models.Index(fields=["check_after"], name="request_check", condition=Q(check_after__isnull=False)),
+            models.Index(fields=["subject", "-created_at"], name="request_subject"),
+        )
+        constraints = (
+            models.CheckConstraint(
+                name="request_submitted_is_dated",
+                condition=Q(state__in=[State.DRAFT, State.CLOSED])
+                | Q(received_at__isnull=False, reference__isnull=False, started_on__isnull=False),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.reference or f"draft {self.id}"
+
+
+class Question(models.Model):
+    """A specific question to the person; the clock stands from the day it is asked to the day it is answered."""
+
+    request = models.ForeignKey(Request, on_delete=models.CASCADE, related_name="questions")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    text = EncryptedTextField()
+    asked_at = models.DateTimeField()
+    answer = EncryptedTextField(blank=True)
+    answered_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"question {self.pk}"
+
+
+class Decision(models.Model):
+    """What a reviewer decided, with the reason key, the text sent and, by collection, what a person had to decide."""
+
+    request = models.ForeignKey(Request, on_delete=models.CASCADE, related_name="decisions")
+    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
+    outcome = models.CharField(max_length=12, choices=[("approve", "approve"), ("refuse", "refuse")])
+    key = models.CharField(max_length=40)
+    text = EncryptedTextField(blank=True)
+    text_salt = models.CharField(max_length=64, blank=True)
+    lines = models.JSONField(default=dict)
+    decided_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.outcome} {self.key}"
+
+
+class Event(models.Model):
+    """A moment in the life of a request, told to the person in words made from `kind` and `body`."""
+
+    request = models.ForeignKey(Request, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=32)
+    body = models.JSONField(default=dict)
+    at = models.DateTimeField()
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        indexes = (models.Index(fields=["request", "-at", "-id"], name="event_request"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.at:%Y-%m-%d}"
+
+
+class Step(models.Model):
+    """One act on one collection. Claimed by a lease with a fencing token, so that a stalled worker cannot report."""
+
+    class State(models.TextChoices):
+        READY = "ready"
+        RUNNING = "running"
+        DONE = "done"
+        DEAD = "dead"
+
+    request = models.ForeignKey(Request, on_delete=models.CASCADE, related_name="steps")
+    verb = models.CharField(max_length=12)
+    system = models.CharField(max_length=64)
+    collection = models.CharField(max_length=160)
+    ordinal = models.PositiveIntegerField()
+    round = models.PositiveSmallIntegerField(default=1)
+    params = EncryptedJSONField(default=dict)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.READY)
+    not_before = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    fence = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    expected = models.BigIntegerField(default=0)
+    done = models.BigIntegerField(default=0)
+    digest = models.CharField(max_length=80, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["request", "round", "ordinal"], name="step_ordinal"),
+            models.CheckConstraint(
+                name="step_running_has_lease", condition=~Q(state="running") | Q(lease_until__isnull=False)
+            ),
+        )
+        indexes = (
+            models.Index(fields=["not_before", "id"], name="step_due", condition=Q(state__in=["ready", "running"])),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.collection}"
+
+
+class Batch(models.Model):
+    """The intent of one bounded batch: the sealed keys it acts on, kept until it has looked at them again.
+
+    A worker that dies between acting and recording leaves an open batch; the next one finishes it first.
+    """
+
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="batches")
+    keys = models.BinaryField(null=True)
+    count = models.PositiveIntegerField()
+    digest = models.CharField(max_length=80)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+    gone = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["step"], name="batch_one_open", condition=Q(closed_at__isnull=True)),
+            models.CheckConstraint(
+                name="batch_closed_is_shredded", condition=Q(closed_at__isnull=True) | Q(keys__isnull=True)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"batch {self.pk} of {self.count}"
+
+
+class Package(models.Model):
+    """An access package on disk, encrypted under its own data key; without the key nothing of it can be read."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    request = models.OneToOneField(Request, on_delete=models.CASCADE, related_name="package")
+    path = models.CharField(max_length=300)
+    data_key = models.BinaryField(null=True)
+    size = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    made_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    downloads = models.PositiveSmallIntegerField(default=0)
+    gaps = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"package of {self.request_id}"

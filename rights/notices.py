@@ -1,0 +1,146 @@
+"""What the person is told: each text in both languages, without personal data, and the row that carries it.
+
+A notice is written in the transaction of the fact it tells; a worker sends it afterwards, once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from accounts.models import User
+from rights.models import Notice, Request
+
+
+@dataclass(frozen=True)
+class Template:
+    subject_zh: str
+    body_zh: str
+    subject_en: str
+    body_en: str
+
+
+_RIGHTS = "不同意的话可以申诉，由另一个人复核；也可以向监管部门投诉，或向法院起诉。"
+_RIGHTS_EN = "If you disagree, appeal and someone else reviews it; you may also complain to the regulator or sue."
+
+TEMPLATES: dict[str, Template] = {
+    "received": Template(
+        "申请 {reference} 已收到",
+        "你的申请 {reference} 已收到。我们最迟在 {due} 24:00 前办完并告诉你。现在不用做什么。",
+        "Request {reference} received",
+        "We have your request {reference}. We finish it and tell you by 24:00 on {due}. There is nothing to do now.",
+    ),
+    "was_this_you": Template(
+        "有人用你的帐号提交了申请 {reference}",
+        "是你本人的话不用理会。如果不是你，请登录后在申请页面撤回，我们会停下来。",
+        "A request {reference} was filed from your account",
+        "If it was you, do nothing. If not, sign in and take the request back; we stop at once.",
+    ),
+    "question": Template(
+        "申请 {reference} 需要你回答一个问题",
+        "请登录查看并回答。回答前的天数不计入期限。",
+        "Request {reference}: a question for you",
+        "Please sign in and answer it. The days until you answer do not count.",
+    ),
+    "approved": Template(
+        "申请 {reference} 已同意",
+        "我们会在 {due} 24:00 前办完，结果会再告诉你。",
+        "Request {reference} was approved",
+        "We finish it by 24:00 on {due} and tell you the result.",
+    ),
+    "refused": Template(
+        "申请 {reference} 没有同意",
+        "原因写在申请页面里。" + _RIGHTS,
+        "Request {reference} was not approved",
+        "The reason is on the page of your request. " + _RIGHTS_EN,
+    ),
+    "deferred": Template(
+        "申请 {reference} 有一部分要先等一等",
+        "有件事还没有了结，登录可以看到是什么、怎么办。了结后自动继续，你不用重新申请。" + _RIGHTS,
+        "Request {reference}: one part has to wait",
+        "Something is not settled yet; sign in to see what, and what to do. Then it goes on by itself. " + _RIGHTS_EN,
+    ),
+    "resumed": Template(
+        "申请 {reference} 继续办理",
+        "之前拦着的事已经了结。我们最迟在 {due} 24:00 前办完。",
+        "Request {reference} goes on",
+        "What stood in the way is settled. We finish by 24:00 on {due}.",
+    ),
+    "closed": Template(
+        "申请 {reference} 已办完",
+        "删了什么、保留什么、保留到哪一天，都写在申请页面里。到期的部分我们自己删除，你不用再申请。" + _RIGHTS,
+        "Request {reference} is done",
+        "What was erased, what is kept and until which day is on the page of your request. What is kept is erased by "
+        "us when its day has passed. " + _RIGHTS_EN,
+    ),
+    "package": Template(
+        "申请 {reference}：你的资料可以下载了",
+        "请在 {until} 前登录下载，过后文件会销毁；需要时可以再申请。",
+        "Request {reference}: your data is ready",
+        "Sign in and download it by {until}; after that the file is destroyed. You can ask again.",
+    ),
+    "breached": Template(
+        "申请 {reference} 我们逾期了",
+        "我们没有在 {due} 前办完，这是我们的责任。你的申请已排到最前。你现在就可以投诉或起诉。",
+        "Request {reference}: we are late",
+        "We did not finish by {due}. That is our failure. Your request now comes first. You may complain or sue today.",
+    ),
+    "withdrawn": Template(
+        "申请 {reference} 已撤回",
+        "我们没有再做任何改动。需要时可以重新申请。",
+        "Request {reference} was taken back",
+        "We changed nothing further. You can ask again at any time.",
+    ),
+    "released": Template(
+        "依法保留的一部分信息已删除",
+        "申请 {reference} 中保留到期的信息已经删除。登录可以看到还剩什么。",
+        "Held records were erased",
+        "Records of request {reference} whose period was over have been erased. Sign in to see what is left.",
+    ),
+    "due_soon": Template(
+        "案件 {reference} 将于 {due} 到期",
+        "请尽快处理。",
+        "Case {reference} is due on {due}",
+        "Please work it now.",
+    ),
+}
+
+
+def notify(
+    *,
+    user: User,
+    kind: str,
+    now: datetime,
+    request: Request | None = None,
+    params: Mapping[str, str] | None = None,
+    once: str = "",
+    second_contact: bool = False,
+) -> None:
+    """Write a notice, unless the same fact (`once`, by request and kind) was told before.
+
+    An unknown kind raises KeyError.
+    """
+    TEMPLATES[kind]
+    reference = request.reference if request and request.reference else ""
+    dedupe = f"{kind}:{request.pk if request else user.pk}:{once}{':2' if second_contact else ''}"
+    Notice.objects.bulk_create(
+        [
+            Notice(
+                user=user,
+                request=request,
+                kind=kind,
+                dedupe=dedupe,
+                params={"reference": reference, **(params or {})},
+                second_contact=second_contact,
+                created_at=now,
+            )
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def render_notice(notice: Notice, language: str) -> tuple[str, str]:
+    """Subject and body in the language given."""
+    template = TEMPLATES[notice.kind]
+    if language.startswith("en"):
+        return template.subject_en.format(**notice.params), template.body_en.format(**notice.params)
+    return template.subject_zh.format(**notice.params), template.body_zh.format(**notice.params)

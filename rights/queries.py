@@ -1,0 +1,137 @@
+"""What pages, the API and the workers read. Due dates and lateness are derived here from the facts."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.db.models import Q, QuerySet
+
+from accounts.models import User
+from rights.kernel import clock
+from rights.kernel.plan import Plan
+from rights.kernel.retention import Rule
+from rights.kernel.states import OPEN_STATES, State
+from rights.models import Hold, Notice, Request, RetentionRule, Step
+
+
+@dataclass(frozen=True)
+class Due:
+    """The limit of one request as of a day. `rolled` is the legally rolled date where it differs."""
+
+    on: date
+    rolled: date | None
+    days_left: int
+    started_on: date
+    paused: bool
+    deferred: bool
+
+    @property
+    def is_late(self) -> bool:
+        return self.days_left < 0 and not self.paused and not self.deferred
+
+
+def clock_facts(request: Request) -> clock.ClockFacts:
+    """Raises ValueError for a draft, which has no clock."""
+    if request.started_on is None:
+        raise ValueError("A draft has no clock.")
+    pauses = tuple(
+        clock.Pause(
+            clock.local_day(question.asked_at), clock.local_day(question.answered_at) if question.answered_at else None
+        )
+        for question in request.questions.all()
+        if clock.local_day(question.asked_at) >= request.started_on
+    )
+    return clock.ClockFacts(
+        started_on=request.started_on,
+        pauses=pauses,
+        extended=request.extended_at is not None,
+        limit_days=request.limit_days,
+    )
+
+
+def due_of(request: Request, *, now: datetime) -> Due:
+    """The due date of a submitted request; of a closed one, as it was when it closed."""
+    today = clock.local_day(request.closed_at or now)
+    facts = clock_facts(request)
+    on = clock.due_on(facts, today=today)
+    rolled = clock.roll_over(on)
+    return Due(
+        on=on,
+        rolled=rolled if rolled != on else None,
+        days_left=clock.days_left(on, today=today),
+        started_on=facts.started_on,
+        paused=request.state == State.WAITING,
+        deferred=request.state == State.DEFERRED,
+    )
+
+
+def submitted_requests(user: User) -> QuerySet[Request]:
+    """A person's requests that were really filed, newest first: for them or by them."""
+    return (
+        Request.objects.filter(Q(subject=user) | Q(filed_by=user), received_at__isnull=False)
+        .order_by("-received_at", "-id")
+        .prefetch_related("questions")
+    )
+
+
+def open_requests() -> QuerySet[Request]:
+    return Request.objects.filter(state__in=[state.value for state in OPEN_STATES])
+
+
+QUEUE_VIEWS = ("todo", "mine", "waiting", "deferred", "acting", "failed", "closed")
+QUEUE_PAGE = 50
+
+
+def queue(view: str, *, reviewer: User) -> QuerySet[Request]:
+    """A saved view of the desk, by legal urgency. Raises KeyError for a view that does not exist."""
+    undecided_deferral = Q(state=State.DEFERRED, approved_at__isnull=True)
+    chosen = {
+        "todo": Q(state=State.REVIEW) | undecided_deferral,
+        "mine": Q(state__in=[state.value for state in OPEN_STATES], reviewer=reviewer),
+        "waiting": Q(state=State.WAITING),
+        "deferred": Q(state=State.DEFERRED),
+        "acting": Q(state__in=[State.ACTING, State.CHECKING]),
+        "failed": Q(state=State.ACTING, steps__state=Step.State.DEAD),
+        "closed": Q(state=State.CLOSED, received_at__isnull=False),
+    }[view]
+    order = ("-closed_at", "-id") if view == "closed" else ("priority", "started_on", "received_at", "id")
+    return Request.objects.filter(chosen).distinct().order_by(*order)
+
+
+def queue_counts(*, reviewer: User, bound: int = 1000) -> dict[str, int]:
+    """By view, how many cases it has, counted up to a bound so that a page never counts a million."""
+    return {
+        view: queue(view, reviewer=reviewer).order_by().values("pk")[:bound].count()
+        for view in QUEUE_VIEWS
+        if view != "closed"
+    }
+
+
+def stored_plan(request: Request) -> Plan | None:
+    """The approved plan where there is one, else the one made when asking."""
+    data = request.approved_plan or request.plan
+    return Plan.from_json(data) if data else None
+
+
+def active_rules() -> tuple[Rule, ...]:
+    return tuple(rule.to_kernel() for rule in RetentionRule.objects.filter(active=True).order_by("code", "version"))
+
+
+def held_of(user: User) -> QuerySet[Hold]:
+    """What is still held of a person, the next to be released first."""
+    return Hold.objects.filter(vault__user=user, released_at__isnull=True).order_by("last_day", "collection")
+
+
+def unread_notices(user: User) -> int:
+    return Notice.objects.filter(user=user, read_at__isnull=True, second_contact=False).count()
+
+
+def open_steps(request: Request) -> QuerySet[Step]:
+    return request.steps.exclude(state=Step.State.DONE)
+
+
+def reviewed_collections(request: Request) -> dict[str, str]:
+    """What reviewers decided of the lines that needed a person: collection → keep, erase or refer."""
+    decided: dict[str, str] = {}
+    for item in request.decisions.order_by("decided_at").values_list("lines", flat=True):
+        decided.update(item)
+    return decided

@@ -1,0 +1,27 @@
+"""What the workers run. A task names a row and nothing more; whoever it wakes reads the facts."""
+
+from uuid import UUID
+
+from celery import shared_task
+
+from portal.core import clock
+from portal.core.wake import wake
+from rights.actions import fulfil, watch
+from rights.models import Request
+from rights.transitions import ADVANCE
+
+
+@shared_task(name=ADVANCE)
+def advance(request_id: str) -> None:
+    """Take one request as far as it goes now."""
+    fulfil.advance(request_id=UUID(request_id), now=clock.now())
+
+
+@shared_task(name="rights.tasks.tick")
+def tick() -> dict[str, int]:
+    """What beat asks for: find what is due and wake a worker for each."""
+    return watch.tick(now=clock.now(), dispatch=_hand_over)
+
+
+def _hand_over(request: Request) -> None:
+    wake(ADVANCE, request_id=str(request.pk))

@@ -1,0 +1,66 @@
+"""The one door through which a request's state is written."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import User
+from portal.core import ledger
+from portal.core.wake import wake
+from rights.kernel.states import State, require_move
+from rights.models import Event, Request
+
+ADVANCE = "rights.tasks.advance"
+
+
+class StaleRequest(Exception):
+    """Somebody else moved the request meanwhile; look again before deciding."""
+
+
+def move(
+    request: Request,
+    *,
+    to: State,
+    event: str,
+    now: datetime,
+    actor: User | None = None,
+    body: Mapping[str, Any] | None = None,
+    commitments: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> None:
+    """Move a request, write what goes with it, and wake a worker.
+
+    The update is conditional on the state that the caller saw, so that of two who decide at once one is refused with
+    `StaleRequest`. `body` goes to the timeline and the ledger and holds no personal data; of a text the ledger keeps
+    only a commitment (`ledger.commit_to`). Raises IllegalMove for a move that the table does not have.
+    """
+    before = State(request.state)
+    require_move(before, to)
+    with transaction.atomic():
+        if not Request.objects.filter(pk=request.pk, state=before).update(state=to, **fields):
+            raise StaleRequest(f"The request is no longer {before}.")
+        request.state = to
+        for name, value in fields.items():
+            setattr(request, name, value)
+        record(
+            request, event=event, now=now, actor=actor, body={**(body or {}), "to": to.value}, commitments=commitments
+        )
+        wake(ADVANCE, request_id=str(request.pk))
+
+
+def record(
+    request: Request,
+    *,
+    event: str,
+    now: datetime,
+    actor: User | None = None,
+    body: Mapping[str, Any] | None = None,
+    commitments: Mapping[str, str] | None = None,
+) -> None:
+    """Write a moment that moves nothing: to the timeline and, as fact, to the ledger."""
+    plain = dict(body or {})
+    with transaction.atomic():
+        Event.objects.create(request=request, kind=event, body=plain, at=now, actor=actor)
+        ledger.append(chain=request.pk, kind=event, body=plain, commitments=commitments, now=now)

@@ -1,0 +1,6 @@
+"""Addresses."""
+
+from django.urls import URLPattern, URLResolver
+
+app_name = "rights"
+urlpatterns: list[URLPattern | URLResolver] = []

@@ -1,0 +1,201 @@
+"""What every test stands on. The environment is made before Django's settings are read.
+
+- A test that uses the database (`db` or `django_db`) runs as the web role on real, committed rows, cleaned before it.
+- `@pytest.mark.role("worker")` runs a test as another role; `django_as("owner")` does for a block.
+- `live` is a running portal: web, worker and beat; its address is what the fixture gives.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import django
+import pytest
+
+from portal import processes
+from portal.management.commands import messages
+from tests import stack as stacks
+from tests.waiting import answers, wait_until
+
+if TYPE_CHECKING:
+    import psycopg
+    from playwright.sync_api import Browser, Page
+    from pytest_django import DjangoDbBlocker
+
+_stack: list[stacks.Stack] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """One stack per process that runs tests; the process that only hands them out to others needs none."""
+    hands_out = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
+    if not hasattr(config, "workerinput"):
+        messages.compile_catalogues()
+    if hands_out or config.option.collectonly or config.option.help:
+        _name_parts_without_starting()
+    else:
+        _stack.append(stacks.start_stack())
+    django.setup()
+
+
+def _name_parts_without_starting() -> None:
+    os.environ.setdefault("DATABASE_WEB_URL", "postgresql://127.0.0.1/none")
+    os.environ.setdefault("REDIS_URL", "redis://127.0.0.1/0")
+    os.environ.setdefault("SECRET_KEY", "for collecting tests")
+    os.environ.setdefault("DEMO", "1")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+
+@pytest.fixture(scope="session")
+def stack() -> stacks.Stack:
+    return _stack[0]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, stack: stacks.Stack) -> None:
+    """The migrated database itself; pytest-django would make another one, as a role that may not."""
+    stack.wait_migrated()
+
+
+@pytest.fixture
+def _django_db_helper(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: "DjangoDbBlocker", stack: stacks.Stack
+) -> Iterator[None]:
+    """Committed rows instead of pytest-django's rolled-back transaction: workers and business systems must see them."""
+    stack.clean()
+    marker = request.node.get_closest_marker("role")
+    with django_db_blocker.unblock(), ExitStack() as exits:
+        if marker:
+            exits.enter_context(stacks.django_as(stack, marker.args[0]))
+        yield
+        _forget_connections()
+
+
+def _forget_connections() -> None:
+    """The next test starts with connections that speak for nobody."""
+    from django.db import connections  # noqa: PLC0415 - settings are not made yet when this file is read
+
+    connections.close_all()
+    stacks.close_connections()
+
+
+@pytest.fixture
+def clean(db: None) -> None:
+    """An empty portal. The same as `db`, named for what a test wants to say."""
+
+
+@pytest.fixture
+def owner_sql(stack: stacks.Stack, django_db_setup: None) -> Callable[..., list[tuple[Any, ...]]]:
+    """Run SQL as the role that owns the tables: `owner_sql("SELECT ...", [values])`; `role=` for another."""
+    return stack.run_sql
+
+
+@pytest.fixture
+def as_role(
+    stack: stacks.Stack, django_db_setup: None
+) -> "Callable[[str], AbstractContextManager[psycopg.Connection[Any]]]":
+    """`with as_role("staff") as connection:` owner, web, staff, worker or superuser."""
+    return stack.connect
+
+
+@pytest.fixture
+def django_as(stack: stacks.Stack, db: None) -> Callable[[str], AbstractContextManager[None]]:
+    """`with django_as("worker"):` Django's models as another role."""
+    return lambda role: stacks.django_as(stack, role)
+
+
+class Clock(Protocol):
+    def __call__(self, moment: datetime) -> None: ...
+
+
+@pytest.fixture
+def clock(stack: stacks.Stack) -> Iterator[Clock]:
+    """`clock(moment)` moves the time of this process and of all live ones; afterwards it is the real one again."""
+    from portal.core import clock as portal_clock  # noqa: PLC0415 - settings are not made yet when this file is read
+
+    yield portal_clock.travel_to
+    portal_clock.travel_back()
+
+
+@pytest.fixture(scope="session")
+def live(stack: stacks.Stack, django_db_setup: None) -> Iterator[str]:
+    """The portal as it runs: gunicorn, a Celery worker and beat. Gives its address once it says it is ready."""
+    collect_static()
+    supervisor = processes.Supervisor(
+        environment=dict(os.environ), data_dir=stack.data_dir, port=stack.port, say=lambda text: None
+    )
+    supervisor.start()
+
+    def is_ready() -> bool:
+        supervisor.look()
+        if any(each.failures > 1 for each in supervisor.watched):
+            pytest.fail(explain())
+        return answers(f"{stack.base_url}/readyz")
+
+    def explain() -> str:
+        with supervisor.log.open() as log:
+            return "the portal is not ready; its log ends:\n" + "".join(log.readlines()[-30:])
+
+    try:
+        wait_until(is_ready, seconds=40, what=explain)
+        yield stack.base_url
+    finally:
+        supervisor.stop()
+
+
+def collect_static() -> None:
+    from django.core.management import call_command  # noqa: PLC0415 - settings are not made yet when this file is read
+
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync")  # fmt: skip
+INSTALL = "apt-get install -y --no-install-recommends chromium fonts-noto-cjk"
+
+
+def _find_chromium() -> Path:
+    """Debian's own; fetched where we may, else the one command is said."""
+    if not CHROMIUM.exists() and os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in ("apt-get update", INSTALL):
+            subprocess.run(command.split(), check=False, capture_output=True)
+    if not CHROMIUM.exists():
+        pytest.fail(f"The browser tests need Debian's chromium and a Chinese font. Run: sudo {INSTALL}")
+    return CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only browser tests pay for it
+
+    flags = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=_find_chromium(), args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: "Browser", live: str) -> "Iterator[Callable[..., Page]]":
+    """`open_page(width=360, javascript=False)`: a fresh profile that speaks Chinese, at the portal's address."""
+    with ExitStack() as exits:
+
+        def open_one(*, width: int = 1280, height: int = 800, javascript: bool = True, locale: str = "zh-CN") -> "Page":
+            context = browser.new_context(
+                base_url=live,
+                viewport={"width": width, "height": height},
+                java_script_enabled=javascript,
+                locale=locale,
+                timezone_id="Asia/Shanghai",
+            )
+            exits.callback(context.close)
+            context.set_default_timeout(10_000)
+            return context.new_page()
+
+        yield open_one

@@ -1,0 +1,1 @@
+"""The embedded parts, on folders as people have them."""
