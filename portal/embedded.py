@@ -461,7 +461,8 @@ def _start_postgres(place: Place, passwords: dict[str, str]) -> None:
     if _postgres_pid(place) is None:
         # A stale id that another process now bears would keep PostgreSQL from starting. Its own check of the shared
         # memory still refuses to start beside the children of a killed server; they end within moments.
-        (place.cluster / "postmaster.pid").unlink(missing_ok=True)
+        for stale in (place.cluster / "postmaster.pid", place.sockets / f"{SOCKET_NAME}.lock"):
+            stale.unlink(missing_ok=True)
         process = _spawn(place, [str(place.postgres), "-D", str(place.cluster)], log=log)
     _wait_for_postgres(place, passwords[SUPERUSER], process, log=log, since=since)
     if not (place.runtime / "roles-made").exists():
@@ -602,70 +603,65 @@ def _valkey_pid(place: Place) -> int | None:
 def _start_valkey(place: Place, password: str) -> int:
     _make_folder(place.broker, place.account, 0o700)
     known = _read_pid(place.broker / "port")
-    if known and _valkey_pid(place) is not None:
-        _wait_for_valkey(place, known, password, None)
+    if known and _valkey_pid(place) is not None and _valkey_answers(place, known, password, None):
         return known
     log = place.runtime / "valkey.log"
     for attempt in range(5):
         port = _choose_port(known if attempt == 0 else None)
         _write_private(place.broker / "port", str(port))
-        settings = {
-            "bind": "127.0.0.1",
-            "port": port,
-            "requirepass": password,
-            "dir": f'"{place.broker}"',
-            "pidfile": f'"{place.broker / "valkey.pid"}"',
-            "appendonly": "yes",
-            "appendfsync": "everysec",
-            "save": '""',
-            "maxmemory-policy": "noeviction",
-            "daemonize": "no",
-        }
         config = place.broker / "valkey.conf"
-        _write_private(config, "".join(f"{name} {value}\n" for name, value in settings.items()), place.account)
+        _write_private(config, _valkey_settings(place, port, password), place.account)
         since = _size(log)
         process = _spawn(place, [str(place.valkey), str(config)], log=log)
-        try:
-            _wait_for_valkey(place, port, password, process, log=log, since=since)
+        if _valkey_answers(place, port, password, process):
             return port
-        except EmbeddedError as error:
-            if "in use" not in str(error):
-                raise
+        if "in use" not in _last_words(log, since=since):
+            _raise_failed("The embedded broker", log, since=since)
     raise EmbeddedError("The embedded broker found no free port on 127.0.0.1. Start again, or set REDIS_URL.")
+
+
+def _valkey_settings(place: Place, port: int, password: str) -> str:
+    settings = {
+        "bind": "127.0.0.1",
+        "port": port,
+        "requirepass": password,
+        "dir": json.dumps(str(place.broker), ensure_ascii=False),
+        "pidfile": json.dumps(str(place.broker / "valkey.pid"), ensure_ascii=False),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": '""',
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+    }
+    return "".join(f"{name} {value}\n" for name, value in settings.items())
 
 
 def _choose_port(wanted: int | None) -> int:
-    """The port of last time where it is free, so that a process that outlived the server finds it again."""
-    for port in (wanted, 0):
-        if port is None:
-            continue
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
-    raise EmbeddedError("The embedded broker found no free port on 127.0.0.1. Start again, or set REDIS_URL.")
-
-
-def _wait_for_valkey(
-    place: Place,
-    port: int,
-    password: str,
-    process: "subprocess.Popen[bytes] | None",
-    *,
-    log: Path | None = None,
-    since: int = 0,
-) -> None:
-    """Ready is when it answers PONG; while it reads its file it answers LOADING, for as long as that takes."""
+    """The port of last time, so that whoever outlived the server finds it again; a dying server frees it in a moment."""
     begun = time.monotonic()
-    log = log or place.runtime / "valkey.log"
+    while True:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", wanted or 0))
+                return int(probe.getsockname()[1])
+            except OSError:
+                if time.monotonic() - begun > 1:
+                    wanted = None
+        time.sleep(0.05)
+
+
+def _valkey_answers(place: Place, port: int, password: str, process: "subprocess.Popen[bytes] | None") -> bool:
+    """Ready is when it answers PONG. While it reads its file it answers LOADING, for as long as that takes."""
+    begun = time.monotonic()
     while True:
         answer = _ask_valkey(port, password)
         if answer.startswith("+PONG"):
-            return
-        if process is not None and process.poll() is not None:
-            _raise_failed("The embedded broker", log, since=since)
+            return True
+        if _valkey_pid(place) is None and (process is None or process.poll() is not None):
+            return False
         if time.monotonic() - begun > (RECOVERY_SECONDS if "LOADING" in answer else START_SECONDS):
-            _raise_failed("The embedded broker", log, since=since)
+            return False
         time.sleep(0.02)
 
 

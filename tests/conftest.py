@@ -8,7 +8,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import psycopg
     from playwright.sync_api import Browser, Page
     from pytest_django import DjangoDbBlocker
+
+    from tests.business import Business
 
 _stack: list[stacks.Stack] = []
 
@@ -49,6 +51,17 @@ def _name_parts_without_starting() -> None:
     os.environ.setdefault("SECRET_KEY", "for collecting tests")
     os.environ.setdefault("DEMO", "1")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure against the live portal comes with what the portal said."""
+    report = yield
+    if report.failed and _stack and {"live", "open_page"} & set(getattr(item, "fixturenames", ())):
+        log = _stack[0].data_dir / "portal.log"
+        if log.exists():
+            report.sections.append(("The end of portal.log", "".join(log.open().readlines()[-60:])))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +135,27 @@ def clock(stack: stacks.Stack) -> Iterator[Clock]:
     portal_clock.travel_back()
 
 
+_business: "list[Business]" = []
+
+
+@pytest.fixture
+def business(stack: stacks.Stack, db: None, clock: Clock) -> "Business":
+    """The demo's business systems and sign-ins as loaded, on the day of the worked example, 09:00 in Shanghai.
+
+    `business.sql("loan", "SELECT ...")`, `business.count("loan", "loan.loan")`, `business.account("chen")`.
+    """
+    from tests import business as businesses  # noqa: PLC0415 - settings are not made yet when this file is read
+
+    clock(businesses.TODAY)
+    if _business:
+        for database in _business[0].databases.values():
+            database.put_back()
+    else:
+        with stacks.django_as(stack, "owner"):
+            _business.append(businesses.load_business(stack))
+    return _business[0]
+
+
 @pytest.fixture(scope="session")
 def live(stack: stacks.Stack, django_db_setup: None) -> Iterator[str]:
     """The portal as it runs: gunicorn, a Celery worker and beat. Gives its address once it says it is ready."""
@@ -174,6 +208,8 @@ def _find_chromium() -> Path:
 def browser() -> "Iterator[Browser]":
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only browser tests pay for it
 
+    # Playwright runs its own event loop in this thread, and Django takes that for asynchronous code of ours.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     flags = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=_find_chromium(), args=flags)

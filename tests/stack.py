@@ -17,11 +17,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import psycopg
 import redis
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import sql
 
 from portal import embedded
 
@@ -90,6 +92,18 @@ class Stack:
         shutil.rmtree(self.data_dir / "heads", ignore_errors=True)
         shutil.rmtree(self.data_dir / "files", ignore_errors=True)
 
+    def url_of_database(self, name: str) -> str:
+        """The superuser's address of another database on the same server: a business system in a test."""
+        parts = psycopg.conninfo.conninfo_to_dict(self.addresses.superuser_url)
+        rest = urlencode({"host": str(parts["host"]), "port": str(parts.get("port", 5432))})
+        return f"postgresql://{parts['user']}:{quote(str(parts['password']))}@/{name}?{rest}"
+
+    def make_database(self, name: str) -> str:
+        """An empty database of that name; its address."""
+        with self.connect("superuser") as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return self.url_of_database(name)
+
     def forget_messages(self) -> None:
         """Empty queues and cache. Queue bindings stay: without them a running worker's queue would swallow messages."""
         with redis.Redis.from_url(self.addresses.redis_url) as client:
@@ -130,7 +144,10 @@ def start_stack() -> Stack:
         stderr=subprocess.STDOUT,
     )
     os.environ["PORTAL_ROLE"] = "web"
-    return Stack(folder=folder, addresses=addresses, port=port, migration=migration)
+    made = Stack(folder=folder, addresses=addresses, port=port, migration=migration)
+    # Named before it exists: the bank's tests make it, and live processes inherit the address.
+    os.environ["SYSTEM_PKDD99_URL"] = made.url_of_database("pkdd99")
+    return made
 
 
 def _free_port() -> int:

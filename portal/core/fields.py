@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.core.exceptions import FieldError
-from django.db import models
+from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Expression
 from django.db.models.lookups import Lookup, Transform
@@ -89,3 +89,27 @@ class EncryptedJSONField(_Sealed, models.JSONField):  # type: ignore[misc]
 
     def decode(self, text: str) -> Any:
         return json.loads(text, cls=self.decoder)
+
+
+def reseal(model: type[models.Model], *, limit: int = 500) -> int:
+    """Seal again what is under older keys. Returns how many rows; once it is 0 for every model, old keys may go."""
+    sealed = [field for field in model._meta.concrete_fields if isinstance(field, _Sealed)]
+    if not sealed:
+        return 0
+    current = keyring.current_seal_header()
+    heads = {
+        f"{field.name}_head": models.Func(
+            models.F(field.name), 1, len(current), function="substr", output_field=models.BinaryField()
+        )
+        for field in sealed
+    }
+    stale = models.Q()
+    for name in heads:
+        stale |= models.Q(**{f"{name}__isnull": False}) & ~models.Q(**{name: current})
+    with transaction.atomic():
+        rows = model._default_manager.select_for_update(of=("self",), skip_locked=True).alias(**heads).filter(stale)
+        count = 0
+        for row in rows[:limit]:
+            row.save(update_fields=[field.name for field in sealed])
+            count += 1
+    return count

@@ -92,6 +92,11 @@ def sealed_version(token: bytes) -> int:
     return int(version)
 
 
+def current_seal_header() -> bytes:
+    """What every value sealed under the current key starts with: by it the others are found."""
+    return _HEADER.pack(_FORMAT, current_version("seal"))
+
+
 def new_data_key() -> bytes:
     """A fresh data key, wrapped. Whoever deletes the wrapped key has erased everything sealed under it."""
     return seal(secrets.token_bytes(_KEY_BYTES), context="data-key")

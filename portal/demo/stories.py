@@ -1,7 +1,7 @@
 """The rows of the sixteen named people. 陈若兰's dates are absolute, as a worked example counts on them; the
 others' run with the day on which the demo is loaded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
 from portal.demo.accounts import person
@@ -149,6 +149,18 @@ def _ended_loan(years: int) -> Callable[[Book, Person, date], None]:
         add_bureau_report(book, customer, score=640 + years, fetched=opened)
 
     return write
+
+
+def _ended_policies(book: Book, who: Person, today: date) -> None:
+    """A loan that ended four years ago, and policies that are over: one still held, one lapsed, one long cover."""
+    _ended_loan(4)(book, who, today)
+    opened = years_before(today, 8)
+    policies = (
+        ("手机碎屏险", years_before(today, 3), years_before(today, 2), False),
+        ("旅行意外险", years_before(today, 7), years_before(today, 6), False),
+        ("定期寿险", opened, years_before(today, 6), True),
+    )
+    _insurance(book, who, opened=opened, policies=policies)
 
 
 def _micoin(book: Book, who: Person, today: date) -> None:
@@ -397,7 +409,7 @@ def _everything_else(book: Book, who: Person, today: date) -> None:
     )  # fmt: skip
     add_real_name(book, who, verified=opened)
     _platform_extras(book, who, profile, today)
-    _insurance(book, who, opened, today)
+    _insurance(book, who, opened=opened, policies=[("百万医疗险", add_months(today, -4), None, False)])
     _mutual_aid(book, who, opened, today)
     _smart_cards(book, who, opened, today)
 
@@ -480,7 +492,10 @@ def _platform_extras(book: Book, who: Person, profile: int, today: date) -> None
         )
 
 
-def _insurance(book: Book, who: Person, opened: date, today: date) -> None:
+def _insurance(
+    book: Book, who: Person, *, opened: date, policies: Iterable[tuple[str, date, date | None, bool]]
+) -> None:
+    """The policyholder with policies: product, first day, day it ended (None: in force), whether longer than a year."""
     holder = book.add(
         "insurance.policyholder",
         id_number=who.id_number,
@@ -490,19 +505,11 @@ def _insurance(book: Book, who: Person, opened: date, today: date) -> None:
         opened_on=opened,
         closed_on=None,
     )
-    current = add_months(today, -4)
-    for number, (product, start, ended, long_term) in enumerate(
-        (
-            ("百万医疗险", current, None, False),
-            ("手机碎屏险", years_before(today, 3), years_before(today, 2), False),
-            ("旅行意外险", years_before(today, 7), years_before(today, 6), False),
-            ("定期寿险", opened, years_before(today, 6), True),
-        )
-    ):
+    for number, (product, start, ended, long_term) in enumerate(policies):
         policy = book.add(
             "insurance.policy",
             policyholder_id=holder,
-            policy_no=f"BX880016-{number + 1}",
+            policy_no=f"BX{who.account_no}-{number + 1}",
             product=product,
             insurer="示例财险",
             premium="286.00",
@@ -516,8 +523,8 @@ def _insurance(book: Book, who: Person, opened: date, today: date) -> None:
         book.add(
             "insurance.insured",
             policy_id=policy,
-            name="唐文",
-            id_number=make_id_number(birth=date(2012, 6, 1), number=116, gender="男"),
+            name=f"{who.name[0]}文",
+            id_number=make_id_number(birth=date(2012, 6, 1), number=int(who.account_no) - 879900, gender="男"),
             relation="子女",
             added_on=start - DAY,
             long_term=long_term,
@@ -526,7 +533,7 @@ def _insurance(book: Book, who: Person, opened: date, today: date) -> None:
         book.add(
             "insurance.renewal",
             policy_id=policy,
-            device_id="device-880016",
+            device_id=f"device-{who.account_no}",
             amount="286.00",
             renewed_on=start,
             long_term=long_term,
@@ -665,7 +672,7 @@ def _smart_cards(book: Book, who: Person, opened: date, today: date) -> None:
 _STORIES: dict[str, Callable[[Book, Person, date], None]] = {
     "zhou-mingyuan": _running_loan,
     "lin-xiaoyun": _ended_loan(2),
-    "he-jianwei": _ended_loan(4),
+    "he-jianwei": _ended_policies,
     "song-lihua": _ended_loan(6),
     "luo-zihan": _micoin,
     "zheng-guodong": _wealth,

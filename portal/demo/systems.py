@@ -81,6 +81,15 @@ def load_systems(*, addresses: Mapping[str, str], people: int, today: date, seed
     return [done.get(entity, Loaded(entity, {}, already=True)) for entity in ENTITIES]
 
 
+def empty_systems(*, addresses: Mapping[str, str]) -> None:
+    """Take every row out again, so that `load_systems` fills them afresh. For tests: databases and addresses stay."""
+    for entity in ENTITIES:
+        with psycopg.connect(addresses[entity]) as connection:
+            for name in reversed(_read_tables(connection, entity)):
+                connection.execute(sql.SQL("DELETE FROM {}.{}").format(sql.Identifier(entity), sql.Identifier(name)))
+            connection.execute("DELETE FROM demo.loaded")
+
+
 def drop_systems(*, admin_url: str, prefix: str, data_dir: Path) -> None:
     """Remove the databases and roles again. Connections that are open end."""
     try:
@@ -152,7 +161,7 @@ def _make_schema(admin_url: str, *, prefix: str, entity: str) -> None:
                 "REVOKE ALL ON DATABASE {database} FROM PUBLIC; GRANT CONNECT ON DATABASE {database} TO {role};"
                 "GRANT USAGE ON SCHEMA {name}, demo TO {role};"
                 "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {role};"
-                "GRANT SELECT, INSERT ON demo.loaded TO {role}"
+                "GRANT SELECT, INSERT, DELETE ON demo.loaded TO {role}"
             ).format(database=sql.Identifier(database), name=name, role=role)
         )
 

@@ -1,6 +1,12 @@
-"""Addresses of the demo."""
+"""Addresses of the demo's own pages."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
+
+from portal.demo import web
 
 app_name = "demo"
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns = [
+    path("outbox/", web.outbox, name="outbox"),
+    path("outbox/clock/", web.move_clock, name="clock"),
+    path("systems/", web.systems, name="systems"),
+]

@@ -99,12 +99,12 @@ class _Parser:
         systems = self._each("systems", self._system)
         self._require_entities(systems, entities)
         collections = self._each("collections", lambda key, body: self._collection(key, body, systems))
-        edges, order = self._walk(collections, self._edges(collections))
+        edges = self._walk(collections, self._edges(collections))
         parsed = DataMap(
             digest=self._digest(),
             entities=entities,
             systems=systems,
-            collections={key: collections[key] for key in order},
+            collections=collections,
             edges=edges,
             blockers=self._each("blockers", lambda key, body: self._blocker(key, body, collections)),
             consents=self._each("consents", lambda key, body: self._consent(key, body, collections)),
@@ -285,8 +285,8 @@ class _Parser:
 
     def _walk(
         self, collections: Mapping[str, Collection], edges: list[tuple[Edge, bool]]
-    ) -> tuple[tuple[Edge, ...], list[str]]:
-        """The edges that lead away from the person, and the collections in an order in which they do."""
+    ) -> tuple[Edge, ...]:
+        """The edges that lead away from the person; every collection must be reached, and none in a circle."""
         level = {key: 0 for key, item in collections.items() if any(field.identity for field in item.fields)}
         frontier = list(level)
         while frontier:
@@ -313,11 +313,12 @@ class _Parser:
         for edge in kept:
             sorter.add(edge.target, edge.source)
         try:
-            return tuple(kept), list(sorter.static_order())
+            sorter.prepare()
+            return tuple(kept)
         except CycleError as error:
             circle = " → ".join(error.args[1])
             self._fault(GOVERNANCE, "edges", f"lead in a circle: {circle}.", "Set follow: false on one of them.")
-            return (), list(level)
+            return ()
 
     def _blocker(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Blocker:
         condition = self._known(_condition(body), collections)

@@ -172,7 +172,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class DataMap:
-    """Everything the engine may act on. `order` lists a system's collections so that edges lead forward."""
+    """Everything the engine may act on, in the order the governance states it."""
 
     digest: str
     entities: Mapping[str, Entity]

@@ -4,6 +4,7 @@ Days are days of Asia/Shanghai. Filters that give a date wrap it in `<time>`, wh
 machine-readable value; those ending in `_text` give the bare words, for attributes and options.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -11,7 +12,7 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from django import template
-from django.utils.html import format_html, format_html_join
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext, ngettext
 
@@ -20,6 +21,10 @@ from rights.kernel.clock import SHANGHAI
 register = template.Library()
 
 DAY = timedelta(days=1)
+_UNBROKEN = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2})?|\d{1,2} 月 \d{1,2} 日(?: \d{2}:\d{2})?"  # days
+    r"|[A-Z]{2,4}-\d{6}-[0-9A-Z]{4}|¥[\d,.]*\d"  # references, amounts
+)
 _ZH_WEEKDAYS = "一二三四五六日"
 _EN_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _EN_MONTHS = (
@@ -180,6 +185,24 @@ def listed(values: Iterable[object]) -> str:
 
 def _listed(words: Sequence[str]) -> str:
     return ("、" if _chinese() else ", ").join(words)
+
+
+@register.filter
+def whole(text: object) -> SafeString:
+    """Text whose dates, references and amounts do not break over two lines."""
+    return mark_safe(_UNBROKEN.sub(r'<span class="num">\g<0></span>', conditional_escape(str(text or ""))))  # noqa: S308 - escaped
+
+
+@register.simple_tag
+def gap() -> str:
+    """The space between two sentences: none in Chinese, where full-width punctuation brings its own."""
+    return "" if _chinese() else " "
+
+
+@register.filter
+def amount(value: int) -> str:
+    """1,846 条; 1,846. For the sum of three, whose cells are narrow."""
+    return records(value) if _chinese() else count(value)
 
 
 @register.filter
@@ -400,7 +423,7 @@ def hold_ruler(lines: Iterable[Any], today: date, width: int = 328) -> SafeStrin
     def at(when: date) -> float:
         return 4 + max(0.0, min(1.0, (when - start).days / span)) * (width - 8)
 
-    row, rows = 22, len(dated)
+    row, rows = 24, len(dated)
     base = rows * row + 4
     parts = [format_html('<path class="r-line" d="M4 {}.5H{}"/>', base, width - 4)]
     years = range(start.year + 1, end.year + 2)
@@ -421,12 +444,12 @@ def hold_ruler(lines: Iterable[Any], today: date, width: int = 328) -> SafeStrin
         if (year - years[0]) % every == 0 and 16 < x < width - 16:
             parts.append(format_html('<text x="{}" y="{}" text-anchor="middle">{}</text>', f"{x:.1f}", base + 20, year))
     for index, line in enumerate(dated):
-        top = index * row + 6
+        top = index * row + 4
         left, right = at(line.first_release or line.last_release), at(line.last_release)
         left = min(left, right - 8)
         parts.append(
             format_html(
-                '<rect class="r-hold" x="{}" y="{}" width="{}" height="12"/>',
+                '<rect class="r-hold" x="{}" y="{}" width="{}" height="16"/>',
                 f"{max(left, 0):.1f}",
                 top,
                 f"{right - max(left, 0):.1f}",
@@ -435,6 +458,9 @@ def hold_ruler(lines: Iterable[Any], today: date, width: int = 328) -> SafeStrin
         name = f"{line.name} {count(line.count)}"
         room = sum(12 if ord(sign) > 0x2E80 else 6.6 for sign in name) + 6
         short = count(line.count)
+        if right - left > room + 8:
+            parts.append(format_html('<text class="inv" x="{}" y="{}">{}</text>', f"{left + 6:.1f}", top + 12, name))
+            continue
         if right + room < width:
             where = (right + 6, "start", name)
         elif left - room > 0:
@@ -448,7 +474,7 @@ def hold_ruler(lines: Iterable[Any], today: date, width: int = 328) -> SafeStrin
                 format_html(
                     '<text class="k" x="{}" y="{}" text-anchor="{}">{}</text>',
                     f"{where[0]:.1f}",
-                    top + 10,
+                    top + 12,
                     where[1],
                     where[2],
                 )
@@ -459,7 +485,34 @@ def hold_ruler(lines: Iterable[Any], today: date, width: int = 328) -> SafeStrin
         width,
         base + 26,
         label,
-        mark_safe("".join(parts)),
+        format_html_join("", "{}", ((part,) for part in parts)),
+    )
+
+
+@register.filter
+def grouped(code: str) -> str:
+    """A check code in groups of eight, to be compared by eye."""
+    return " ".join(code[at : at + 8] for at in range(0, len(code), 8))
+
+
+@register.simple_tag
+def check_ticks(code: str, width: int = 640) -> SafeString:
+    """A check code drawn as ticks of a ruler, one per hexadecimal digit; for comparing only, the signature decides."""
+    step = width / max(1, len(code))
+    bars = format_html_join(
+        "",
+        '<rect class="r-on" x="{}" y="{}" width="{}" height="{}"/>',
+        (
+            (f"{index * step + 2:.1f}", f"{44 - tall:.1f}", f"{max(1.0, step - 5):.1f}", f"{tall:.1f}")
+            for index, tall in enumerate(4 + int(digit, 16) * 2.4 for digit in code)
+        ),
+    )
+    return format_html(
+        '<svg class="chart" viewBox="0 0 {} 48" role="img" aria-label="{}">{}<path d="M0 46.5H{}"/></svg>',
+        width,
+        gettext("The check code, drawn"),
+        bars,
+        width,
     )
 
 

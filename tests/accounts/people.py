@@ -21,7 +21,7 @@ _numbers = count(1)
 
 def make_user(django_as: AsRole, **given: Any) -> User:
     number = next(_numbers)
-    fields = {
+    fields: dict[str, Any] = {
         "account_no": f"{700000 + number}",
         "phone": f"1990000{number:04d}",
         "email": f"user{number}@mail.example",

@@ -1,6 +1,5 @@
 import json
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,12 @@ from portal.core import keyring
 
 
 @pytest.fixture
-def ring(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def ring(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A keyring of its own, in an empty folder."""
     monkeypatch.delenv("KEYRING", raising=False)
     monkeypatch.delenv("KEYRING_FILE", raising=False)
     settings.DATA_DIR = tmp_path
-    yield tmp_path / "keyring.json"
+    return tmp_path / "keyring.json"
 
 
 def test_a_sealed_value_opens_in_its_own_context_only(ring: Path) -> None:
@@ -76,7 +75,9 @@ def test_an_index_is_found_under_every_live_key(ring: Path) -> None:
     old = keyring.blind_index("phone", "13812342046")
     keyring.rotate("index")
     new = keyring.blind_index("phone", "13812342046")
-    assert old.startswith("v1:") and new.startswith("v2:") and old[3:] != new[3:]
+    assert old.startswith("v1:")
+    assert new.startswith("v2:")
+    assert old[3:] != new[3:]
     assert keyring.blind_indexes("phone", "13812342046") == [new, old]
 
 
