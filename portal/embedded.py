@@ -637,7 +637,7 @@ def _valkey_settings(place: Place, port: int, password: str) -> str:
 
 
 def _choose_port(wanted: int | None) -> int:
-    """The port of last time, so that whoever outlived the server finds it again; a dying server frees it in a moment."""
+    """The port of last time, so that whoever outlived the server finds it again; a dying one frees it in a moment."""
     begun = time.monotonic()
     while True:
         with socket.socket() as probe:

@@ -16,7 +16,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.template.loader import render_to_string
@@ -25,7 +25,7 @@ from django.utils import translation
 from portal.core import keyring
 from rights.connectors.base import ConnectorError, Seed, Snapshot
 from rights.connectors.registry import connect
-from rights.datamap import Collection, DataMap
+from rights.datamap import Collection, DataMap, Entity
 from rights.kernel.decisions import LEGAL_SECRECY, REASONS
 
 FRAME = 256 * 1024
@@ -104,9 +104,16 @@ def read_sealed(path: Path, data_key: bytes) -> Iterator[bytes]:
 
 
 def write_package(
-    path: Path, *, data_key: bytes, seed: Seed, data_map: DataMap, request_id: UUID, reference: str,
+    path: Path,
+    *,
+    data_key: bytes,
+    seed: Seed,
+    data_map: DataMap,
+    request_id: UUID,
+    reference: str,
+    person: str,
     now: datetime,
-) -> Written:  # fmt: skip
+) -> Written:
     """Write a person's package of all systems. A system that is down is named in `gaps`, with its collections."""
     contents: list[Content] = []
     gaps: list[str] = []
@@ -123,7 +130,7 @@ def write_package(
                 except ConnectorError:
                     gaps.append(system)
             _write_manifest(archive, contents, gaps, request_id=request_id, reference=reference, now=now)
-            _write_index(archive, contents, gaps, data_map=data_map, reference=reference, now=now)
+            _write_index(archive, contents, gaps, data_map=data_map, reference=reference, person=person, now=now)
         digest = sink.finish()
     temporary.replace(path)
     return Written(size=sink.size, sha256=digest, contents=tuple(contents), gaps=tuple(gaps))
@@ -196,43 +203,57 @@ def _write_manifest(
 
 
 def _write_index(
-    archive: zipfile.ZipFile, contents: list[Content], gaps: list[str], *, data_map: DataMap, reference: str,
+    archive: zipfile.ZipFile,
+    contents: list[Content],
+    gaps: list[str],
+    *,
+    data_map: DataMap,
+    reference: str,
+    person: str,
     now: datetime,
-) -> None:  # fmt: skip
+) -> None:
     """A page for people, in each language, that works without a network."""
-    for language in ("zh-hans", "en"):
-        companies = [
-            {
-                "name": entity.name(language),
-                "collections": [
-                    {
-                        "label": content.collection.label(language),
-                        "purpose": content.collection.purpose(language),
-                        "rows": content.rows,
-                        "file": f"data/{content.collection.key}.csv",
-                        "redacted": bool(content.collection.third_party),
-                        "sensitive": content.collection.sensitive,
-                        "source": content.collection.source(language) if content.collection.source else "",
-                        "recipients": [recipient(language) for recipient in content.collection.recipients],
-                    }
-                    for content in contents
-                    if content.collection.entity == entity.key
-                ],
-            }
-            for entity in data_map.entities.values()
-        ]
+    for language, name in (("zh-hans", "index.html"), ("en", "index.en.html")):
         context = {
-            "companies": companies,
-            "gaps": [data_map.systems[system].label(language) for system in gaps],
-            "reference": reference,
+            "case": {"ref": reference},
+            "person": person,
             "made_at": now,
-            "secrecy": LEGAL_SECRECY.text(language),
-            "redaction": REASONS["REDACT.THIRD_PARTY"].text(language),
-            "language": language,
+            "total": sum(content.rows for content in contents),
+            "companies": [
+                company
+                for entity in data_map.entities.values()
+                if (company := _company(entity, contents, language=language))["count"]
+            ],
+            "unknown": [data_map.systems[system].label(language) for system in gaps],
+            "legal_secrecy": LEGAL_SECRECY.text(language),
         }
         with translation.override(language):
-            page = render_to_string("export/index.html", context)
-        archive.writestr("index.html" if language == "zh-hans" else "index.en.html", page)
+            archive.writestr(name, render_to_string("export/index.html", context))
+
+
+def _company(entity: Entity, contents: list[Content], *, language: str) -> dict[str, Any]:
+    """What the index says of one company; collections without rows are files but no news."""
+    mine = [content for content in contents if content.collection.entity == entity.key and content.rows]
+    comma = ", " if language == "en" else "、"
+    return {
+        "name": entity.name(language),
+        "count": sum(content.rows for content in mine),
+        "collections": [
+            {
+                "name": content.collection.label(language),
+                "purpose": content.collection.purpose(language),
+                "count": content.rows,
+                "files": [
+                    {"path": f"data/{content.collection.key}.{ending}", "label": label}
+                    for ending, label in (("csv", "CSV"), ("jsonl", "JSON"))
+                ],
+                "redacted": comma.join(content.collection.third_party),
+                "source": content.collection.source(language) if content.collection.source else "",
+                "recipients": comma.join(recipient(language) for recipient in content.collection.recipients),
+            }
+            for content in mine
+        ],
+    }
 
 
 def _blocks(rows: Iterable[Sequence[object]]) -> Iterator[list[Sequence[object]]]:

@@ -102,4 +102,4 @@ def _list_tables(connection: "psycopg.Connection[Any]") -> list[tuple[str, str]]
 
 def _copy(schema: str, table: str, way: str) -> sql.Composed:
     """Without a list of columns, COPY leaves out the generated ones both ways."""
-    return sql.SQL("COPY {} {}").format(sql.Identifier(schema, table), sql.SQL(way))  # type: ignore[arg-type]
+    return sql.SQL("COPY {} {}").format(sql.Identifier(schema, table), sql.SQL(way))

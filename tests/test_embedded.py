@@ -63,11 +63,10 @@ def test_each_role_signs_in_as_itself_in_a_folder_with_a_space(folder: Path) -> 
 def test_nobody_signs_in_without_the_password(folder: Path) -> None:
     found = embedded.ensure(folder)
     for url in (found.superuser_url, found.database_web_url):
-        parts = psycopg.conninfo.conninfo_to_dict(url)
         with pytest.raises(psycopg.OperationalError, match=r"no password|password authentication failed"):
-            psycopg.connect(psycopg.conninfo.make_conninfo(**{**parts, "password": ""}))
+            psycopg.connect(psycopg.conninfo.make_conninfo(url, password=""))
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-            psycopg.connect(psycopg.conninfo.make_conninfo(**{**parts, "password": "guessed"}))
+            psycopg.connect(psycopg.conninfo.make_conninfo(url, password="guessed"))
     with pytest.raises(redis.AuthenticationError):
         redis.Redis.from_url(found.redis_url.replace(":", ":x", 2).replace("redis:x", "redis:")).ping()
 
@@ -102,8 +101,9 @@ def test_killed_hard_it_starts_again_with_what_was_committed(folder: Path) -> No
     found = embedded.ensure(folder)
     with psycopg.connect(found.database_url, autocommit=True) as owner:
         owner.execute("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
-    redis.Redis.from_url(found.redis_url).set("kept", "yes")
-    redis.Redis.from_url(found.redis_url).execute_command("WAITAOF", 1, 0, 5000)
+    broker = redis.Redis.from_url(found.redis_url)
+    broker.set("kept", "yes")
+    broker.waitaof(1, 0, 5000)
     os.kill(pid_of(folder), signal.SIGKILL)
     os.kill(int((folder / "embedded" / "valkey" / "valkey.pid").read_text()), signal.SIGKILL)
     wait_until(lambda: not embedded.is_running(folder))

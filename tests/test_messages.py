@@ -82,7 +82,9 @@ def test_words_that_nobody_says_any_more_are_listed_and_then_dropped(house: Path
 def test_a_doubtful_translation_is_listed(house: Path) -> None:
     merge(house, CHINESE)
     catalogue = polib.pofile(str(messages.CATALOGUE))
-    catalogue.find("It's done").flags.append("fuzzy")
+    entry = catalogue.find("It's done")
+    assert entry is not None
+    entry.flags.append("fuzzy")
     catalogue.save()
     with pytest.raises(CommandError, match="fuzzy"):
         call_command("messages", check=True)

@@ -91,9 +91,16 @@ def start_round(request: Request, *, now: datetime) -> bool:
     excess = exceeds(fresh, Plan.from_json(request.approved_plan or {}))
     if excess:
         move(
-            request, to=State.REVIEW, event="plan_changed", now=now, plan=fresh.to_json(), approved_plan=None,
-            approved_at=None, act_after=None, body={"collections": [item.collection for item in excess]},
-        )  # fmt: skip
+            request,
+            to=State.REVIEW,
+            event="plan_changed",
+            now=now,
+            plan=fresh.to_json(),
+            approved_plan=None,
+            approved_at=None,
+            act_after=None,
+            body={"collections": [item.collection for item in excess]},
+        )
         return False
     if matter.kind is Kind.CANCELLATION and fresh.of(Fate.BLOCKED):
         defer(request, plan=fresh, now=now, act_after=None)
@@ -133,14 +140,20 @@ def _run_claimed(request: Request, step: Step, *, now: datetime) -> bool:
         Step.objects.filter(pk=step.pk, fence=step.fence).update(state=Step.State.DONE, finished_at=now)
         return True
     work = Work(step, request, matter, load_live_map(), active_rules(), now)
+    if step.attempts > MAX_ATTEMPTS:
+        # Whatever ended the earlier attempts gave no reason: a worker that died each time, or a fault of our own.
+        _give_up(work, f"Tried {MAX_ATTEMPTS} times without an end.")
+        return False
     try:
         count = run_step(work)
         with transaction.atomic():
             work.write(state=Step.State.DONE, done=count, finished_at=work.moment(), error="", lease_until=None)
             record(
-                request, event="step_done", now=work.moment(),
+                request,
+                event="step_done",
+                now=work.moment(),
                 body={"verb": step.verb, "collection": step.collection, "count": count},
-            )  # fmt: skip
+            )
         return True
     except LostLease:
         return False
@@ -200,9 +213,16 @@ def close(request: Request, *, plan: Plan | None, now: datetime) -> None:
     key = CLOSING_KEYS[Kind(request.kind)]
     with transaction.atomic():
         move(
-            request, to=State.CLOSED, event="closed", now=now, closed_at=now, closing_key=key, check_after=None,
-            body={"key": key, "held": plan.count(Fate.HOLD) if plan else 0}, **fields,
-        )  # fmt: skip
+            request,
+            to=State.CLOSED,
+            event="closed",
+            now=now,
+            closed_at=now,
+            closing_key=key,
+            check_after=None,
+            body={"key": key, "held": plan.count(Fate.HOLD) if plan else 0},
+            **fields,
+        )
         if request.kind != Kind.ACCESS:
             notify(user=request.subject, request=request, kind="closed", now=now)
 

@@ -46,9 +46,14 @@ def _schedule(request: Request, collections: Iterable[str], *, now: datetime) ->
         last = Step.objects.filter(request=request).aggregate(last=Max("round"))["last"] or 0
         Step.objects.bulk_create(
             Step(
-                request=request, verb="release", system=data_map.collections[key].system, collection=key,
-                ordinal=number, round=last + 1, not_before=now,
+                request=request,
+                verb="release",
+                system=data_map.collections[key].system,
+                collection=key,
+                ordinal=number,
+                round=last + 1,
+                not_before=now,
             )
             for number, key in enumerate(order)
-        )  # fmt: skip
+        )
     return bool(order)

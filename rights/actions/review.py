@@ -74,9 +74,16 @@ def approve(
                 raise StaleRequest("The case has moved on.")
         else:
             move(
-                request, to=State.ACTING, event="approved", now=now, actor=reviewer, body={"key": key},
-                approved_plan=approved, approved_at=now, act_after=undo_until,
-            )  # fmt: skip
+                request,
+                to=State.ACTING,
+                event="approved",
+                now=now,
+                actor=reviewer,
+                body={"key": key},
+                approved_plan=approved,
+                approved_at=now,
+                act_after=undo_until,
+            )
         due = due_of(request, now=now).on.isoformat()
         notify(user=request.subject, request=request, kind="approved", params={"due": due}, now=now)
 
@@ -95,9 +102,15 @@ def undo(request: Request, *, reviewer: User, now: datetime) -> None:
     if request.round or request.act_after is None or now >= request.act_after:
         raise CannotDecide("The undo period is over; the changes have begun.")
     move(
-        request, to=State.REVIEW, event="undone", now=now, actor=reviewer, approved_plan=None, approved_at=None,
+        request,
+        to=State.REVIEW,
+        event="undone",
+        now=now,
+        actor=reviewer,
+        approved_plan=None,
+        approved_at=None,
         act_after=None,
-    )  # fmt: skip
+    )
 
 
 def refuse(request: Request, *, reviewer: User, key: str, text: str, now: datetime) -> None:
@@ -110,9 +123,16 @@ def refuse(request: Request, *, reviewer: User, key: str, text: str, now: dateti
     with transaction.atomic():
         _write_decision(request, reviewer=reviewer, outcome="refuse", key=key, text=text, lines={}, now=now)
         move(
-            request, to=State.CLOSED, event="refused", now=now, actor=reviewer, body={"key": key}, closed_at=now,
-            closing_key=key, check_after=None,
-        )  # fmt: skip
+            request,
+            to=State.CLOSED,
+            event="refused",
+            now=now,
+            actor=reviewer,
+            body={"key": key},
+            closed_at=now,
+            closing_key=key,
+            check_after=None,
+        )
         notify(user=request.subject, request=request, kind="refused", now=now)
 
 
@@ -175,10 +195,20 @@ def _write_decision(
 ) -> None:
     commitment = commit_to(text)
     Decision.objects.create(
-        request=request, reviewer=reviewer, outcome=outcome, key=key, text=text, text_salt=commitment.salt,
-        lines=dict(lines), decided_at=now,
-    )  # fmt: skip
+        request=request,
+        reviewer=reviewer,
+        outcome=outcome,
+        key=key,
+        text=text,
+        text_salt=commitment.salt,
+        lines=dict(lines),
+        decided_at=now,
+    )
     record(
-        request, event="decided", now=now, actor=reviewer,
-        body={"outcome": outcome, "key": key, "lines": dict(lines)}, commitments={"text": commitment.digest},
-    )  # fmt: skip
+        request,
+        event="decided",
+        now=now,
+        actor=reviewer,
+        body={"outcome": outcome, "key": key, "lines": dict(lines)},
+        commitments={"text": commitment.digest},
+    )

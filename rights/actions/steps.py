@@ -186,9 +186,12 @@ def _hold(work: Work) -> int:
         reading,
     ):
         groups = snapshot.group_holds(reading.policies, step.collection)
-    _write_holds(work, groups, rule=rule_label(reading.policies[step.collection]) or "", key=hold_key(
-        reading.policies[step.collection]
-    ))  # fmt: skip
+    _write_holds(
+        work,
+        groups,
+        rule=rule_label(reading.policies[step.collection]) or "",
+        key=hold_key(reading.policies[step.collection]),
+    )
     return sum(group.count for group in groups)
 
 
@@ -233,12 +236,20 @@ def _write_holds(work: Work, groups: Sequence[HeldGroup], *, rule: str, key: str
         vault = vault_of(work.request.subject, identities=work.matter.identities, now=work.now)
         Hold.objects.bulk_create(
             Hold(
-                vault=vault, request=work.request, entity=item.entity, system=item.system, collection=item.key,
-                rule=rule, key=key if last_day else "HOLD.RELATION_ACTIVE", trigger_on=trigger_on, last_day=last_day,
-                count=count, created_at=work.moment(),
+                vault=vault,
+                request=work.request,
+                entity=item.entity,
+                system=item.system,
+                collection=item.key,
+                rule=rule,
+                key=key if last_day else "HOLD.RELATION_ACTIVE",
+                trigger_on=trigger_on,
+                last_day=last_day,
+                count=count,
+                created_at=work.moment(),
             )
             for (trigger_on, last_day), count in wanted.items()
-        )  # fmt: skip
+        )
 
 
 def _correct(work: Work) -> int:
@@ -285,23 +296,37 @@ def _export(work: Work) -> int:
     path = package_path(package_id)
     data_key = keyring.new_data_key()
     written = write_package(
-        path, data_key=data_key, seed=work.matter.seed(now=work.now), data_map=work.data_map,
-        request_id=work.request.pk, reference=work.request.reference or "", now=work.now,
-    )  # fmt: skip
+        path,
+        data_key=data_key,
+        seed=work.matter.seed(now=work.now),
+        data_map=work.data_map,
+        request_id=work.request.pk,
+        reference=work.request.reference or "",
+        person=work.request.subject.masked_name,
+        now=work.now,
+    )
     until = work.now + timedelta(days=PACKAGE_DAYS)
     with transaction.atomic():
         work.write()
         Package.objects.update_or_create(
             request=work.request,
             defaults={
-                "path": path.name, "data_key": data_key, "size": written.size, "sha256": written.sha256,
-                "made_at": work.now, "expires_at": until, "gaps": list(written.gaps),
+                "path": path.name,
+                "data_key": data_key,
+                "size": written.size,
+                "sha256": written.sha256,
+                "made_at": work.now,
+                "expires_at": until,
+                "gaps": list(written.gaps),
             },
-        )  # fmt: skip
+        )
         notify(
-            user=work.request.subject, request=work.request, kind="package", params={"until": until.date().isoformat()},
+            user=work.request.subject,
+            request=work.request,
+            kind="package",
+            params={"until": until.date().isoformat()},
             now=work.now,
-        )  # fmt: skip
+        )
     return sum(content.rows for content in written.contents)
 
 
@@ -315,9 +340,11 @@ def release_matter(request: Request) -> Matter | None:
     if hold is None or hold.vault.destroyed_at:
         return None
     return Matter(
-        kind=Kind.DELETION, identities=open_vault(hold.vault), scope_cutoff=request.received_at,
+        kind=Kind.DELETION,
+        identities=open_vault(hold.vault),
+        scope_cutoff=request.received_at,
         entities=frozenset(request.details.get("entities") or ()),
-    )  # fmt: skip
+    )
 
 
 _TAGS: dict[str, tuple[type, Callable[[str], Any]]] = {

@@ -140,9 +140,14 @@ def route(request: Request, *, now: datetime) -> None:
         move(request, to=State.REVIEW, event="to_review", now=now, body={"reasons": reasons}, review_reasons=reasons)
     else:
         move(
-            request, to=State.ACTING, event="accepted", now=now, approved_plan=plan.to_json(), approved_at=now,
+            request,
+            to=State.ACTING,
+            event="accepted",
+            now=now,
+            approved_plan=plan.to_json(),
+            approved_at=now,
             act_after=now,
-        )  # fmt: skip
+        )
 
 
 def needs_evidence(request: Request) -> bool:
@@ -158,9 +163,16 @@ def defer(request: Request, *, plan: Plan, now: datetime, **fields: Any) -> None
     keys = sorted({key for line in plan.lines for key in line.blockers})
     with transaction.atomic():
         move(
-            request, to=State.DEFERRED, event="deferred", now=now, body={"blockers": keys}, deferred_at=now,
-            check_after=now, plan=plan.to_json(), **fields,
-        )  # fmt: skip
+            request,
+            to=State.DEFERRED,
+            event="deferred",
+            now=now,
+            body={"blockers": keys},
+            deferred_at=now,
+            check_after=now,
+            plan=plan.to_json(),
+            **fields,
+        )
         notify(user=request.subject, request=request, kind="deferred", once=str(request.round), now=now)
 
 
@@ -170,9 +182,16 @@ def take_back(request: Request, *, actor: User, now: datetime) -> None:
         raise CannotSubmit("This request can no longer be stopped: its changes have begun or it is closed.")
     with transaction.atomic():
         move(
-            request, to=State.CLOSED, event="taken_back", now=now, actor=actor, closed_at=now, closing_key="WITHDRAWN",
-            act_after=None, check_after=None,
-        )  # fmt: skip
+            request,
+            to=State.CLOSED,
+            event="taken_back",
+            now=now,
+            actor=actor,
+            closed_at=now,
+            closing_key="WITHDRAWN",
+            act_after=None,
+            check_after=None,
+        )
         if request.received_at:
             notify(user=request.subject, request=request, kind="withdrawn", now=now)
 

@@ -380,7 +380,7 @@ def as_day(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def release_day(trigger: ColumnElement[Any], rule: Rule) -> ColumnElement[Any]:
-    """The last day held, as `kernel.retention.last_day`: PostgreSQL too adds months to the corresponding day or the last."""
+    """The last day held, as `kernel.retention.last_day` has it: PostgreSQL adds months by the same rule."""
     months = sa.func.make_interval(0, duration_months(rule.duration))
     if rule.count is Count.NEXT_JANUARY:
         start = sa.func.make_date(sa.cast(sa.extract("year", trigger), sa.Integer) + 1, 1, 1)

@@ -32,10 +32,25 @@ from rights.datamap.values import (
 CLASSES = frozenset({"KYC", "TXN", "LOAN", "ACCT", "INS", "INS-LONG", "FUND", "CONS", "LOG", "FILE", "none"})
 _COLLECTION_KEYS = frozenset(
     {
-        "label", "purpose", "product", "class", "trigger", "cutoff", "erase", "basis", "while", "consent", "recipients",
-        "third_party", "confidential", "close", "key", "shared", "source",
+        "label",
+        "purpose",
+        "product",
+        "class",
+        "trigger",
+        "cutoff",
+        "erase",
+        "basis",
+        "while",
+        "consent",
+        "recipients",
+        "third_party",
+        "confidential",
+        "close",
+        "key",
+        "shared",
+        "source",
     }
-)  # fmt: skip
+)
 _TOP_KEYS = frozenset({"version", "entities", "systems", "edges", "collections", "blockers", "consents", "corrections"})
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 GOVERNANCE = "governance.yml"
@@ -185,9 +200,11 @@ class _Parser:
     def _collection(self, key: str, body: Mapping[str, Any], systems: Mapping[str, System]) -> Collection:
         for unknown in set(body) - _COLLECTION_KEYS:
             self._fault(
-                GOVERNANCE, f"collections.{key}.{unknown}", "is not known.",
+                GOVERNANCE,
+                f"collections.{key}.{unknown}",
+                "is not known.",
                 f"Use one of {', '.join(sorted(_COLLECTION_KEYS))}.",
-            )  # fmt: skip
+            )
         fides = self.fides.get(key)
         if fides is None:
             raise _Missing(
@@ -283,9 +300,7 @@ class _Parser:
                 )
         return edges
 
-    def _walk(
-        self, collections: Mapping[str, Collection], edges: list[tuple[Edge, bool]]
-    ) -> tuple[Edge, ...]:
+    def _walk(self, collections: Mapping[str, Collection], edges: list[tuple[Edge, bool]]) -> tuple[Edge, ...]:
         """The edges that lead away from the person; every collection must be reached, and none in a circle."""
         level = {key: 0 for key, item in collections.items() if any(field.identity for field in item.fields)}
         frontier = list(level)
@@ -299,9 +314,11 @@ class _Parser:
         for key in collections:
             if key not in level:
                 self._fault(
-                    GOVERNANCE, f"collections.{key}", "cannot be reached from any identity.",
+                    GOVERNANCE,
+                    f"collections.{key}",
+                    "cannot be reached from any identity.",
                     "Add a reference to its dataset, or an identity field.",
-                )  # fmt: skip
+                )
         kept = [
             edge
             for edge, is_open in edges
@@ -371,9 +388,11 @@ class _Parser:
         for collection in parsed.collections.values():
             if collection.consent and collection.consent not in parsed.consents:
                 self._fault(
-                    GOVERNANCE, f"collections.{collection.key}.consent", f"{collection.consent} is no stated consent.",
+                    GOVERNANCE,
+                    f"collections.{collection.key}.consent",
+                    f"{collection.consent} is no stated consent.",
                     f"Add consents.{collection.consent}.",
-                )  # fmt: skip
+                )
 
 
 class _Missing(Exception):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Protocol
 
 from django import template
 from django.utils.html import conditional_escape, format_html, format_html_join
@@ -299,6 +299,35 @@ class AnyPause(Protocol):
     def answered_on(self) -> date | None: ...
 
 
+class HeldLine(Protocol):
+    """What the law keeps of one kind; the days are the first and the last day held, None where there is no date."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def first_release(self) -> date | None: ...
+    @property
+    def last_release(self) -> date | None: ...
+
+
+class MapKind(Protocol):
+    """One kind of data that a company holds; last_year is the last one in which anything of it remains, if known."""
+
+    @property
+    def fate(self) -> object: ...
+    @property
+    def sensitive(self) -> object: ...
+    @property
+    def last_year(self) -> int | None: ...
+
+
+class MapCompany(Protocol):
+    @property
+    def kinds(self) -> Sequence[MapKind]: ...
+
+
 @dataclass(frozen=True)
 class Cell:
     """One counted day on the deadline ruler: passed, paused, left or over (beyond the limit)."""
@@ -408,77 +437,40 @@ def _deadline_sentence(cells: Sequence[Cell], due: date, today: date) -> str:
     return gettext("%(total)s days to answer, %(left)s left.") % {"total": counted, "left": left}
 
 
+_ROW_LIMIT = 10
+
+
 @register.simple_tag
-def hold_ruler(lines: Iterable[Any], today: date, width: int = 328) -> SafeString | str:
+def hold_ruler(lines: Iterable[HeldLine], today: date, width: int = 328) -> SafeString | str:
     """When held records go: a bar from the first to the last day held per line, on a year axis that starts today.
 
-    `lines` have name, count, first_release, last_release (None: open-ended, not drawn). The list below is its table.
+    Lines without a date are not drawn, nor are more than ten: the list below the picture is its table and has them all.
     """
-    dated = sorted((line for line in lines if line.last_release), key=lambda line: line.last_release)[:8]
+    dated = sorted(
+        ((line.first_release or line.last_release, line.last_release, line) for line in lines if line.last_release),
+        key=lambda held: (held[1], held[0]),
+    )[-_ROW_LIMIT:]
     if not dated:
         return ""
-    start, end = today, max(line.last_release for line in dated)
-    span = max(365, (end - start).days + 30)
-
-    def at(when: date) -> float:
-        return 4 + max(0.0, min(1.0, (when - start).days / span)) * (width - 8)
-
-    row, rows = 24, len(dated)
-    base = rows * row + 4
+    end = dated[-1][1]
+    span = max(365, (end - today).days + 30)
+    base = len(dated) * 24 + 4
     parts = [format_html('<path class="r-line" d="M4 {}.5H{}"/>', base, width - 4)]
-    years = range(start.year + 1, end.year + 2)
+    years = range(today.year + 1, end.year + 2)
     every = max(1, -(-len(years) * 40 // width))
     for year in years:
-        x = at(date(year, 1, 1))
+        x = _place(date(year, 1, 1), today=today, span=span, width=width)
         if x >= width - 6:
             continue
-        parts.append(
-            format_html(
-                '<path class="r-thin" d="M{} 2V{}"/><path class="r-line" d="M{} {}v6"/>',
-                f"{x:.1f}",
-                base,
-                f"{x:.1f}",
-                base,
-            )
-        )
+        mark_at = f"{x:.1f}"
+        parts.append(format_html('<path class="r-thin" d="M{} 2V{}"/>', mark_at, base))
+        parts.append(format_html('<path class="r-line" d="M{} {}v6"/>', mark_at, base))
         if (year - years[0]) % every == 0 and 16 < x < width - 16:
-            parts.append(format_html('<text x="{}" y="{}" text-anchor="middle">{}</text>', f"{x:.1f}", base + 20, year))
-    for index, line in enumerate(dated):
-        top = index * row + 4
-        left, right = at(line.first_release or line.last_release), at(line.last_release)
-        left = min(left, right - 8)
-        parts.append(
-            format_html(
-                '<rect class="r-hold" x="{}" y="{}" width="{}" height="16"/>',
-                f"{max(left, 0):.1f}",
-                top,
-                f"{right - max(left, 0):.1f}",
-            )
-        )
-        name = f"{line.name} {count(line.count)}"
-        room = sum(12 if ord(sign) > 0x2E80 else 6.6 for sign in name) + 6
-        short = count(line.count)
-        if right - left > room + 8:
-            parts.append(format_html('<text class="inv" x="{}" y="{}">{}</text>', f"{left + 6:.1f}", top + 12, name))
-            continue
-        if right + room < width:
-            where = (right + 6, "start", name)
-        elif left - room > 0:
-            where = (left - 6, "end", name)
-        elif left - 34 > 0:
-            where = (left - 6, "end", short)
-        else:
-            where = (right + 6, "start", short) if right + 34 < width else None
-        if where:
-            parts.append(
-                format_html(
-                    '<text class="k" x="{}" y="{}" text-anchor="{}">{}</text>',
-                    f"{where[0]:.1f}",
-                    top + 12,
-                    where[1],
-                    where[2],
-                )
-            )
+            parts.append(format_html('<text x="{}" y="{}" text-anchor="middle">{}</text>', mark_at, base + 20, year))
+    for index, (first, last, line) in enumerate(dated):
+        right = _place(last, today=today, span=span, width=width)
+        left = max(0.0, min(_place(first, today=today, span=span, width=width), right - 8))
+        parts.append(_hold_bar(line, left=left, right=right, top=index * 24 + 4, width=width))
     label = gettext("Until when the law keeps these records, the last until %(day)s") % {"day": on_text(end)}
     return format_html(
         '<svg class="ruler" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>',
@@ -486,6 +478,33 @@ def hold_ruler(lines: Iterable[Any], today: date, width: int = 328) -> SafeStrin
         base + 26,
         label,
         format_html_join("", "{}", ((part,) for part in parts)),
+    )
+
+
+def _place(when: date, *, today: date, span: int, width: int) -> float:
+    return 4 + max(0.0, min(1.0, (when - today).days / span)) * (width - 8)
+
+
+def _hold_bar(line: HeldLine, *, left: float, right: float, top: int, width: int) -> SafeString:
+    """The bar with its name inside where there is room, else beside it, else its count alone."""
+    bar = format_html(
+        '<rect class="r-hold" x="{}" y="{}" width="{}" height="16"/>', f"{left:.1f}", top, f"{right - left:.1f}"
+    )
+    short = count(line.count)
+    name = f"{line.name} {short}"
+    room = sum(12 if ord(sign) > 0x2E80 else 7 for sign in name) + 8
+    if right - left > room + 8:
+        style, x, anchor, text = "inv", left + 6, "start", name
+    elif right + room < width:
+        style, x, anchor, text = "k", right + 6, "start", name
+    elif left > room:
+        style, x, anchor, text = "k", left - 6, "end", name
+    else:
+        style, x, anchor, text = (
+            ("inv", left + 6, "start", short) if right - left > 40 else ("k", left - 6, "end", short)
+        )
+    return format_html(
+        '{}<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>', bar, style, f"{x:.1f}", top + 12, anchor, text
     )
 
 
@@ -519,7 +538,7 @@ def check_ticks(code: str, width: int = 640) -> SafeString:
 # ---- the data map picture ------------------------------------------------------------------------------------------
 
 _MARK_LIMIT = 6
-_MARK_ORDER = ("go", "wait", "hold", "use")
+_MARK_ORDER = ("go", "wait", "hold", "use", "late")
 
 
 @dataclass(frozen=True)
@@ -532,7 +551,7 @@ class MapCell:
 
 
 @register.inclusion_tag("parts/datamap.html")
-def data_map(companies: Sequence[Any], today: date) -> dict[str, Any]:
+def data_map(companies: Sequence[MapCompany], today: date) -> dict[str, object]:
     """Who holds what, and the last year anything of a kind remains. See parts/datamap.html for the attributes."""
     years = [kind.last_year for company in companies for kind in company.kinds if kind.last_year]
     first = min([*(year for year in years if year >= today.year), today.year + 1])
@@ -542,7 +561,7 @@ def data_map(companies: Sequence[Any], today: date) -> dict[str, Any]:
     if beyond:
         heads[5] = f"{heads[5]}+"
 
-    def column(kind: Any) -> int:
+    def column(kind: MapKind) -> int:
         if mark(kind.fate) == "go":
             return 0
         if not kind.last_year:
@@ -562,7 +581,7 @@ def data_map(companies: Sequence[Any], today: date) -> dict[str, Any]:
     return {"heads": heads, "rows": rows}
 
 
-def _map_cell(kinds: Sequence[Any]) -> MapCell:
+def _map_cell(kinds: Sequence[MapKind]) -> MapCell:
     pairs = [(mark(kind.fate), bool(kind.sensitive)) for kind in kinds]
     single = len(pairs) <= _MARK_LIMIT
     if single:
@@ -575,6 +594,7 @@ def _map_cell(kinds: Sequence[Any]) -> MapCell:
         "wait": gettext("waiting"),
         "hold": gettext("kept by law"),
         "use": gettext("used for the service"),
+        "late": gettext("cannot be reached"),
     }
     said = [
         f"{sum(n == name for n, _ in pairs)} {words[name]}" for name in _MARK_ORDER if any(n == name for n, _ in pairs)

@@ -175,13 +175,15 @@ def test_a_disponents_request_touches_no_record_of_the_account(
 
 
 def test_an_access_package_holds_exactly_the_clients_rows(
-    bank: Connection, ask: Callable[[Kind, int], Request]
+    bank: Connection, ask: Callable[[Kind, int], Request], django_as: As
 ) -> None:
     client = client_where(bank, HAS_BOTH_KINDS_OF_TRANSACTIONS)
 
     request = ask(Kind.ACCESS, client)
 
-    plain = b"".join(read_sealed(package_path(request.pk), bytes(request.package.data_key)))
+    with django_as("worker"):
+        data_key = bytes(request.package.data_key or b"")
+    plain = b"".join(read_sealed(package_path(request.pk), data_key))
     with zipfile.ZipFile(io.BytesIO(plain)) as archive:
         manifest = json.loads(archive.read("datapackage.json"))
         rows = {

@@ -1,15 +1,15 @@
 """The business systems on the test's own server, under names of their own."""
 
-from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
+from django.core.management import call_command
 
 from portal.core.clock import SHANGHAI
 from portal.core.systems import variable_for
-from portal.demo.systems import create_systems, drop_systems, empty_systems, load_systems
+from portal.demo.systems import create_systems, empty_systems, load_systems
 from tests.stack import Stack
 
 TODAY = date(2026, 11, 23)
@@ -18,10 +18,9 @@ PREFIX = "demotest_"
 
 
 @pytest.fixture(scope="session")
-def made_systems(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def made_systems(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("systems")
-    yield create_systems(admin_url=stack.addresses.database_url, prefix=PREFIX, data_dir=folder)
-    drop_systems(admin_url=stack.addresses.database_url, prefix=PREFIX, data_dir=folder)
+    return create_systems(admin_url=stack.addresses.database_url, prefix=PREFIX, data_dir=folder)
 
 
 @pytest.fixture
@@ -32,6 +31,12 @@ def systems(made_systems: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> di
     for name, address in made_systems.items():
         monkeypatch.setenv(variable_for(name), address)
     return made_systems
+
+
+@pytest.fixture(scope="session")
+def static_files(stack: Stack) -> None:
+    """The hashed files that pages name."""
+    call_command("collectstatic", interactive=False, verbosity=0)
 
 
 def count_rows(address: str, table: str, where: str = "true", *values: object) -> int:

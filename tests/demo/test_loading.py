@@ -113,6 +113,7 @@ def test_each_blocker_can_be_cleared_in_its_system(systems: dict[str, str], who:
     assert deed not in {chance.deed.key for chance in find_chances(identities)[0]}
 
 
+@pytest.mark.usefixtures("static_files")
 def test_the_outbox_shows_messages_and_the_codes_of_the_staff(django_as: AsRole, client: Client) -> None:
     with django_as("owner"):
         load_accounts(now=NOW)
@@ -125,6 +126,7 @@ def test_the_outbox_shows_messages_and_the_codes_of_the_staff(django_as: AsRole,
     assert all(row["code"] and row["code"] in text for row in page.context["staff"])
 
 
+@pytest.mark.usefixtures("static_files")
 def test_the_clock_is_moved_from_the_outbox(client: Client, db: None, clock: Callable[[datetime], None]) -> None:
     before = portal_clock.now()
     assert client.post("/outbox/clock/", {"days": "30"}).status_code == 302
@@ -133,6 +135,7 @@ def test_the_clock_is_moved_from_the_outbox(client: Client, db: None, clock: Cal
     assert client.post("/outbox/clock/", {"days": "back"}).status_code == 302
 
 
+@pytest.mark.usefixtures("static_files")
 def test_a_person_repays_on_the_page_of_business_systems(
     django_as: AsRole, client: Client, systems: dict[str, str]
 ) -> None:

@@ -13,7 +13,7 @@ from portal.demo import systems as demo_systems
 from portal.demo.accounts import person
 from portal.demo.book import Book
 from portal.demo.crowd import write_crowd
-from portal.demo.systems import ENTITIES, create_systems, empty_systems, load_systems
+from portal.demo.systems import ENTITIES, create_systems, drop_systems, empty_systems, load_systems
 from tests.demo.conftest import PREFIX, TODAY, count_rows
 from tests.stack import Stack
 
@@ -50,9 +50,20 @@ def test_the_connectors_role_may_change_rows_and_nothing_else(systems: dict[str,
 
 
 def test_the_role_of_one_system_cannot_enter_another(systems: dict[str, str]) -> None:
-    into_another = systems["loan"].replace(f"/{PREFIX}loan", f"/{PREFIX}wallet")
+    into_another = systems["loan"].replace(f"@/{PREFIX}loan", f"@/{PREFIX}wallet")
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
         psycopg.connect(into_another)
+
+
+def test_systems_that_were_dropped_are_gone_with_their_roles_even_while_in_use(stack: Stack, tmp_path: Path) -> None:
+    server: dict[str, str] = {"admin_url": stack.addresses.database_url, "prefix": "gone_"}
+    made = create_systems(**server, data_dir=tmp_path)
+    with psycopg.connect(made["loan"]):
+        drop_systems(**server, data_dir=tmp_path)
+    assert not (tmp_path / "systems.json").exists()
+    assert stack.run_sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'gone%'") == []
+    assert stack.run_sql("SELECT datname FROM pg_database WHERE datname LIKE 'gone%'") == []
+    drop_systems(**server, data_dir=tmp_path)
 
 
 def test_loading_again_changes_nothing(systems: dict[str, str]) -> None:

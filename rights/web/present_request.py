@@ -1,0 +1,759 @@
+"""A request as the person follows it: whose turn it is, what happened, how far each system is, what became of what.
+
+Everything here reads the portal's own rows and turns them into words; nothing asks a business system.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import User
+from portal.core.ledger import read_chain
+from rights.datamap import DataMap
+from rights.kernel.clock import Pause, local_day
+from rights.kernel.decisions import REASONS
+from rights.kernel.plan import Fate, Plan, without
+from rights.kernel.states import Kind, State
+from rights.models import Decision, Event, Hold, Question, Request, Step
+from rights.queries import Due, clock_facts, due_of, reviewed_collections
+from rights.templatetags.look import day_text, hour, listed, records
+from rights.web.present import present_plan, title_of
+
+ERASING = ("erase", "mask")
+LATELY = timedelta(days=90)
+"""How long a released hold is still told beside what is held."""
+
+
+# ---- the case: title, clock, whose turn --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Whom the request waits for and since when, in one bold sentence and what follows it."""
+
+    tone: str
+    lead: str
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.lead}{_gap()}{self.text}" if self.text else self.lead
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request for the pages, as `templates/subject/request.html` names it."""
+
+    ref: str
+    title: str
+    kind: str
+    url: str
+    received_at: datetime | None
+    started_on: date | None
+    due: date | None
+    days_left: int | None
+    rolled_due: date | None
+    pauses: tuple[Pause, ...]
+    paused: bool
+    paused_days: int
+    deferred: bool
+    closed: bool
+    closed_at: datetime | None
+    turn: Turn
+    outcome: str
+    can_withdraw: bool
+    can_stop: bool = False
+
+    @property
+    def turn_tone(self) -> str:
+        return self.turn.tone
+
+    @property
+    def turn_lead(self) -> str:
+        return self.turn.lead
+
+    @property
+    def turn_text(self) -> str:
+        return self.turn.text
+
+
+def present_case(request: Request, *, data_map: DataMap, language: str, now: datetime) -> Case:
+    """A submitted request with its clock. Raises ValueError for a draft, which has none."""
+    due = due_of(request, now=now)
+    state = State(request.state)
+    closed = state is State.CLOSED
+    pauses = clock_facts(request).pauses
+    since = _since(request)
+    open_pause = next((pause for pause in pauses if pause.answered_on is None), None)
+    return Case(
+        ref=request.reference or "",
+        title=title_of(request, data_map, language),
+        kind=request.kind,
+        url=reverse("rights:request", args=[request.pk]),
+        received_at=request.received_at,
+        started_on=request.started_on,
+        due=None if due.deferred else due.on,
+        days_left=None if due.deferred or closed else due.days_left,
+        rolled_due=due.rolled,
+        pauses=pauses,
+        paused=due.paused,
+        paused_days=open_pause.days(local_day(now)) if open_pause else 0,
+        deferred=due.deferred,
+        closed=closed,
+        closed_at=request.closed_at,
+        turn=_turn(request, due=due, since=since, data_map=data_map, language=language),
+        outcome=_outcome_words(request, language=language) if closed else "",
+        can_withdraw=not closed and not request.round,
+    )
+
+
+def _since(request: Request) -> datetime:
+    """The moment it came into its present state, from the events it was moved by."""
+    moved = request.events.filter(body__to=request.state).order_by("-id").values_list("at", flat=True).first()
+    return moved or request.received_at or request.created_at
+
+
+def _turn(request: Request, *, due: Due, since: datetime, data_map: DataMap, language: str) -> Turn:
+    day = {"day": day_text(since)}
+    state = State(request.state)
+    if state is State.CLOSED:
+        return _closed_turn(request, day=day, language=language)
+    if due.is_late:
+        lead = ngettext("We are %(n)s day late.", "We are %(n)s days late.", -due.days_left) % {"n": -due.days_left}
+        return Turn("late", lead, _("That is our failure. Your case now comes first; you can complain or sue today."))
+    match state:
+        case State.WAITING:
+            return Turn("wait", _("We wait for you since %(day)s.") % day, _("Until you answer the days do not count."))
+        case State.DEFERRED:
+            return _deferred_turn(request, day=day, data_map=data_map, language=language)
+        case State.REVIEW:
+            return Turn(
+                "",
+                _("A case worker has it since %(day)s.") % day,
+                _("They look at the plan and decide with a reason. There is nothing for you to do now."),
+            )
+        case State.ACTING if not request.round:
+            return Turn(
+                "",
+                _("Approved on %(day)s.") % {"day": day_text(request.approved_at or since)},
+                _("The systems begin in a moment. Until then you can take the request back."),
+            )
+        case State.ACTING:
+            return Turn("", _("The systems are at it since %(day)s.") % day, _("There is nothing for you to do now."))
+        case _:
+            return Turn("", _("We are checking it since %(day)s.") % day, _("There is nothing for you to do now."))
+
+
+def _closed_turn(request: Request, *, day: Mapping[str, str], language: str) -> Turn:
+    if request.closing_key == "WITHDRAWN":
+        return Turn(
+            "", _("You took this request back on %(day)s.") % day, _("Nothing was changed. You can ask again any time.")
+        )
+    decision = _last_decision(request)
+    if decision and decision.outcome == "refuse":
+        return Turn("wait", _("We did not agree, on %(day)s.") % day, _reason_text(decision.key, language))
+    lead = _("Done on %(day)s.") % day
+    held = request.holds.filter(released_at__isnull=True).exists()
+    if held:
+        return Turn("go", lead, _("What the law keeps goes on its date by itself; you need not ask again."))
+    return Turn("go", lead, _outcome_words(request, language=language))
+
+
+def _deferred_turn(request: Request, *, day: Mapping[str, str], data_map: DataMap, language: str) -> Turn:
+    plan = latest_plan(request)
+    keys = sorted({key for line in plan.of(Fate.BLOCKED) for key in line.blockers}) if plan else []
+    labels = [data_map.blockers[key].label(language) for key in keys if key in data_map.blockers]
+    if not labels:
+        return Turn("wait", _("It waits since %(day)s.") % day)
+    texts = dict.fromkeys(_reason_text(key, language) for key in keys)
+    lead = _("It waits since %(day)s: %(facts)s.") % {**day, "facts": listed(labels)}
+    return Turn("wait", lead, _gap().join(text for text in texts if text))
+
+
+def _reason_text(key: str, language: str) -> str:
+    return REASONS[key].text(language) if key in REASONS else ""
+
+
+def _last_decision(request: Request) -> Decision | None:
+    return request.decisions.order_by("-decided_at", "-id").first()
+
+
+def _outcome_words(request: Request, *, language: str) -> str:
+    """How a closed request came out, in one line, derived from what was done and what stays."""
+    if request.closing_key == "WITHDRAWN":
+        return _("Taken back")
+    decision = _last_decision(request)
+    if decision and decision.outcome == "refuse":
+        return _("Not agreed")
+    done = {verb: 0 for verb in ("erase", "mask", "correct", "export", "consent", "close")}
+    for step in request.steps.all():
+        if step.verb in done:
+            done[step.verb] += step.done
+    kept = sum(hold.count for hold in request.holds.all() if hold.released_at is None)
+    parts = {
+        Kind.ACCESS: [_("%(records)s handed out") % {"records": records(done["export"])}],
+        Kind.CORRECTION: [_("corrected in %(records)s") % {"records": records(done["correct"])}],
+        Kind.WITHDRAWAL: [_("the use has stopped")],
+        Kind.CANCELLATION: [_("the service has ended")],
+        Kind.DELETION: [],
+    }[Kind(request.kind)]
+    if gone := done["erase"] + done["mask"]:
+        parts.append(_("%(records)s deleted") % {"records": records(gone)})
+    if kept:
+        parts.append(_("%(records)s kept by law") % {"records": records(kept)})
+    return listed(parts) if parts else _("There was nothing to delete")
+
+
+def _gap() -> str:
+    return _("[space between sentences]").replace("[space between sentences]", " ")
+
+
+# ---- what was asked, what was decided ------------------------------------------------------------------------------
+
+
+def present_asked(
+    request: Request, *, data_map: DataMap, language: str, values: bool = True
+) -> list[dict[str, str]]:
+    """What the person asked for, as label and value. Without `values` a correction names the fields alone."""
+    details: Mapping[str, Any] = request.details
+    match Kind(request.kind):
+        case Kind.DELETION | Kind.CANCELLATION:
+            keys = details.get("entities") or []
+            chosen = [data_map.entities[key].name(language) for key in keys if key in data_map.entities]
+            everything = not keys or len(chosen) == len(data_map.entities)
+            rows = [(_("Companies"), _("all of them") if everything else listed(chosen))]
+            if given_up := details.get("forfeits"):
+                labels = [data_map.blockers[key].label(language) for key in given_up if key in data_map.blockers]
+                rows.append((_("Given up"), listed(labels or given_up)))
+        case Kind.WITHDRAWAL:
+            chosen = [
+                data_map.consents[key].label(language)
+                for key in details.get("purposes", ())
+                if key in data_map.consents
+            ]
+            rows = [(_("Consents"), listed(chosen))]
+        case Kind.CORRECTION:
+            rows = []
+            for item in details.get("items", ()):
+                stated = data_map.corrections.get(item["correction"])
+                label = stated.label(language) if stated else item["correction"]
+                rows.append((label, f"{item['old']} → {item['new']}" if values else _("corrected")))
+        case _:
+            rows = [(_("Companies"), _("all of them"))]
+    return [{"label": label, "value": value} for label, value in rows]
+
+
+def present_decision(request: Request, *, language: str) -> dict[str, Any] | None:
+    """The last decision: what was written to the person, the reason from the table, the law after it."""
+    decision = _last_decision(request)
+    if decision is None:
+        return None
+    reason = REASONS.get(decision.key)
+    stated = reason.text(language) if reason else ""
+    return {
+        "text": decision.text or stated,
+        "reason": stated if decision.text and decision.text.strip() != stated else "",
+        "basis": reason.basis if reason else "",
+        "refused": decision.outcome == "refuse",
+        "at": decision.decided_at,
+    }
+
+
+def open_question(request: Request) -> Question | None:
+    return request.questions.filter(answered_at__isnull=True).order_by("asked_at").first()
+
+
+# ---- what happened -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Told:
+    """One moment of the timeline."""
+
+    at: datetime
+    text: str
+    who: str = ""
+    now: bool = False
+    url: str = ""
+    link: str = ""
+
+
+HIDDEN = frozenset({"claimed", "released_case", "retried", "warned", "step_dead"})
+"""What staff do among themselves; a person is told what comes of it."""
+
+
+def present_events(request: Request, *, user: User, data_map: DataMap, language: str) -> list[Told]:
+    """The timeline, newest first. Steps done in one go are told in one sentence per act; an unknown kind is left out.
+
+    Ordered by id: a worker's later steps carry later moments than the close that it writes with its own `now`.
+    """
+    told: list[Told] = []
+    words = _Words(request, data_map, language)
+    events = list(request.events.exclude(kind__in=HIDDEN).order_by("-id"))
+    shown_at = {event.at for event in events if event.kind in {"approved", "refused"}}
+    for is_step, group in groupby(events, key=lambda event: event.kind == "step_done"):
+        if is_step:
+            told += words.of_steps(list(group))
+            continue
+        for event in group:
+            if event.kind == "decided" and event.at in shown_at:
+                continue
+            text = words.of(event)
+            if text:
+                told.append(Told(event.at, text, who=_who(event, user)))
+    question = open_question(request)
+    if told and question:
+        first = next((item for item in told if item.at == question.asked_at), None)
+        if first:
+            told[told.index(first)] = Told(
+                first.at, first.text, who=first.who, url="#question", link=_("Answer the question")
+            )
+    return [Told(**{**vars(item), "now": index == 0}) for index, item in enumerate(told)]
+
+
+def _who(event: Event, user: User) -> str:
+    if event.kind in {"submitted", "answered", "taken_back"}:
+        return "you" if event.actor_id == user.pk else ""
+    return "staff" if event.kind in {"approved", "decided", "refused", "asked", "extended", "undone"} else ""
+
+
+@dataclass(frozen=True)
+class _Words:
+    """Events as sentences, in the language of the page."""
+
+    request: Request
+    data_map: DataMap
+    language: str
+    plain: Mapping[str, Callable[["_Words", Event], str]] = field(default_factory=lambda: _SENTENCES)
+
+    def of(self, event: Event) -> str:
+        sentence = self.plain.get(event.kind)
+        return sentence(self, event) if sentence else ""
+
+    def names(self, collections: Iterable[str]) -> str:
+        return listed(list(dict.fromkeys(self.label(key) for key in collections)))
+
+    def label(self, collection: str) -> str:
+        item = self.data_map.collections.get(collection)
+        return item.label(self.language) if item else collection
+
+    def facts(self, keys: Iterable[str]) -> str:
+        known = self.data_map.blockers
+        return listed([known[key].label(self.language) for key in keys if key in known])
+
+    def of_steps(self, events: Sequence[Event]) -> Iterator[Told]:
+        """One sentence for each act among steps that were done one after the other, the latest act first."""
+        acts: dict[str, list[Event]] = {}
+        for event in events:
+            verb = str(event.body.get("verb", ""))
+            acts.setdefault("erase" if verb in ERASING else verb, []).append(event)
+        for verb, group in acts.items():
+            text = self._of_act(verb, group)
+            if text:
+                yield Told(group[0].at, text)
+
+    def _of_act(self, verb: str, group: Sequence[Event]) -> str:
+        count = sum(int(event.body.get("count", 0)) for event in group)
+        touched = [str(event.body["collection"]) for event in reversed(group) if event.body.get("count")]
+        values = {"records": records(count), "names": self.names(touched)}
+        match verb:
+            case "erase" if count:
+                return _("%(records)s deleted: %(names)s. We looked again and found none.") % values
+            case "hold" if count:
+                return _("%(records)s are now only stored, as the law asks: %(names)s.") % values
+            case "release" if count:
+                return _("%(records)s reached their date and were deleted: %(names)s.") % values
+            case "correct" if count:
+                return _("Corrected and read back: %(names)s.") % values
+            case "correct":
+                return _("The old value was not there any more; nothing to correct.")
+            case "consent":
+                return _("The use has stopped; the systems were told.")
+            case "close":
+                entities = dict.fromkeys(
+                    self.data_map.collections[key].entity for key in touched if key in self.data_map.collections
+                )
+                services = listed([self.data_map.entities[key].service(self.language) for key in entities])
+                return _("Service ended: %(services)s.") % {"services": services} if services else ""
+            case "export":
+                return _("Your package is ready: %(records)s.") % values
+            case _:
+                return ""
+
+
+def _submitted(words: _Words, event: Event) -> str:
+    return _("Request %(reference)s received.") % {"reference": words.request.reference}
+
+
+def _decided(words: _Words, event: Event) -> str:
+    if event.body.get("outcome") != "approve":
+        return ""
+    return _("A case worker approved it for the day that nothing is in the way any more.")
+
+
+def _refused(words: _Words, event: Event) -> str:
+    return _("Not agreed. %(reason)s") % {"reason": _reason_text(str(event.body.get("key")), words.language)}
+
+
+def _deferred(words: _Words, event: Event) -> str:
+    facts = words.facts(event.body.get("blockers", ()))
+    return _("Put off: %(facts)s.") % {"facts": facts} if facts else _("Put off until a matter is settled.")
+
+
+def _started(words: _Words, event: Event) -> str:
+    again = int(event.body.get("round", 1)) > 1
+    return _("What had waited is being carried out.") if again else _("The systems began to carry it out.")
+
+
+def _closed(words: _Words, event: Event) -> str:
+    held = int(event.body.get("held", 0))
+    if held:
+        return _("Done. %(records)s stay until their date, as the law asks.") % {"records": records(held)}
+    return _("Done.")
+
+
+def _breached(words: _Words, event: Event) -> str:
+    day = day_text(date.fromisoformat(str(event.body["due"])))
+    return _("We did not finish by %(day)s. That is our failure.") % {"day": day}
+
+
+_SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
+    "submitted": _submitted,
+    "to_review": lambda words, event: _("Checked; a case worker decides."),
+    "accepted": lambda words, event: _("Checked; no decision is needed, it goes on by itself."),
+    "approved": lambda words, event: _("Approved."),
+    "decided": _decided,
+    "refused": _refused,
+    "asked": lambda words, event: _("We asked you a question. The clock stands still."),
+    "answered": lambda words, event: _("Question answered. The clock goes on."),
+    "deferred": _deferred,
+    "unblocked": lambda words, event: _("What stood in the way is settled. A fresh 15 days began."),
+    "started": _started,
+    "plan_changed": lambda words, event: _("The data has changed since the approval, so a case worker looks again."),
+    "extended": lambda words, event: _("The limit was extended once, by 15 days."),
+    "breached": _breached,
+    "taken_back": lambda words, event: _("Request taken back."),
+    "undone": lambda words, event: _("The approval was taken back before anything was done; a case worker looks again."),
+    "closed": _closed,
+}
+
+
+# ---- how far each system is ------------------------------------------------------------------------------------------
+
+
+_KIND_OF_VERB = {"export": "access", "correct": "correction", "consent": "withdrawal", "close": "cancellation"}
+
+
+def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, language: str) -> list[dict[str, Any]]:
+    """One row per company and state of work: what is done, under way, failed, and what still waits for a fact."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for step in request.steps.exclude(verb="release").order_by("round", "ordinal"):
+        item = data_map.collections.get(step.collection)
+        entity = item.entity if item else ""
+        state, kind = _step_state(step), _KIND_OF_VERB.get(step.verb, "deletion")
+        row = rows.setdefault(
+            (entity, state, kind),
+            {"entity": entity, "state": state, "kind": kind, "names": [], "records": 0, "done": 0, "total": 0,
+             "until": None},
+        )  # fmt: skip
+        row["names"].append(item.label(language) if item else _("All systems"))
+        row["records"] += step.done
+        row["done"] += step.done
+        row["total"] += step.expected
+        if state == "unreachable":
+            row["until"] = step.not_before
+    if plan and request.round and State(request.state) is not State.CLOSED:
+        for line in plan.of(Fate.BLOCKED):
+            item = data_map.collections.get(line.collection)
+            row = rows.setdefault(
+                (line.entity, "blocked", "deletion"),
+                {"entity": line.entity, "state": "blocked", "kind": "deletion", "names": [], "records": 0, "done": 0,
+                 "total": 0, "until": None, "blockers": line.blockers},
+            )  # fmt: skip
+            row["names"].append(item.label(language) if item else line.collection)
+            row["records"] += line.count
+    return [_step_row(row, data_map=data_map, language=language) for row in rows.values()]
+
+
+def _step_state(step: Step) -> str:
+    match step.state:
+        case Step.State.DEAD:
+            return "failed"
+        case Step.State.RUNNING:
+            return "acting"
+        case Step.State.READY:
+            return "unreachable" if step.error else "queued"
+        case _ if step.verb == "hold":
+            return "held"
+        case _ if step.verb in ERASING:
+            return "erased"
+        case _:
+            return "done"
+
+
+def _step_row(row: Mapping[str, Any], *, data_map: DataMap, language: str) -> dict[str, Any]:
+    entity = data_map.entities.get(row["entity"])
+    note, url, link = "", "", ""
+    if row["state"] in {"erased", "held", "done", "blocked"} and row["records"] and row["kind"] != "cancellation":
+        note = records(row["records"])
+    if row["state"] == "unreachable" and row["until"]:
+        note = _("We try again at %(hour)s; your date does not change.") % {"hour": hour(row["until"])}
+    for key in row.get("blockers", ()):
+        if stated := data_map.blockers.get(key):
+            note = f"{stated.label(language)} · {note}"
+            if stated.fix_url:
+                url, link = stated.fix_url, stated.fix(language) if stated.fix else ""
+            break
+    return {
+        "company": entity.name(language) if entity else _("All companies"),
+        "data": listed(list(dict.fromkeys(row["names"]))) if entity else "",
+        "state": row["state"], "kind": row["kind"], "done": row["done"], "total": row["total"],
+        "note": note, "url": url, "link": link,
+    }  # fmt: skip
+
+
+# ---- what became of what ---------------------------------------------------------------------------------------------
+
+
+def latest_plan(request: Request) -> Plan | None:
+    """The newest of the plans kept with the request: as asked or planned again, and as approved."""
+    plans = [Plan.from_json(data) for data in (request.plan, request.approved_plan) if data]
+    return max(plans, key=lambda plan: plan.read_at, default=None)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One fate of a begun request: a section of `parts/outcome.html`."""
+
+    anchor: str
+    fate: str
+    title: str
+    text: str
+    lines: tuple[Mapping[str, Any], ...]
+
+    @property
+    def count(self) -> int:
+        return sum(line["count"] for line in self.lines)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is gone, goes, waits and stays, once a request has begun; the parts add up to `total`."""
+
+    parts: tuple[Part, ...]
+
+    def _sum(self, *fates: str) -> int:
+        return sum(part.count for part in self.parts if part.fate in fates)
+
+    @property
+    def gone(self) -> int:
+        return self._sum("done")
+
+    @property
+    def going(self) -> int:
+        return self._sum("go")
+
+    @property
+    def waiting(self) -> int:
+        return self._sum("wait")
+
+    @property
+    def staying(self) -> int:
+        return self._sum("hold", "use")
+
+    @property
+    def total(self) -> int:
+        return sum(part.count for part in self.parts)
+
+
+def present_outcome(
+    request: Request, *, plan: Plan | None, citations: Mapping[str, str], data_map: DataMap, language: str,
+    now: datetime,
+) -> Outcome | None:  # fmt: skip
+    """What became of which records. None before the first round, when the plan says it, and where nothing is erased."""
+    if not request.round or Kind(request.kind) in {Kind.ACCESS, Kind.CORRECTION}:
+        return None
+    steps = list(request.steps.order_by("round", "ordinal"))
+    gone: dict[str, int] = {}
+    going: dict[str, int] = {}
+    for step in steps:
+        if step.verb in {*ERASING, "release"} and step.done:
+            gone[step.collection] = gone.get(step.collection, 0) + step.done
+        if step.verb in ERASING and step.state != Step.State.DONE and step.expected > step.done:
+            going[step.collection] = going.get(step.collection, 0) + step.expected - step.done
+    holds = list(request.holds.all())
+    seen = {hold.collection for hold in holds}
+    decided = reviewed_collections(request)
+    rest = present_plan(
+        without(
+            plan,
+            lambda line: line.fate in {Fate.BLOCKED, Fate.KEEP}
+            or (line.fate is Fate.HOLD and line.collection not in seen)
+            or (line.fate is Fate.PERSON and line.collection not in decided),
+        ),
+        data_map=data_map,
+        language=language,
+    ) if plan else None  # fmt: skip
+    line = _Line(data_map, language)
+    checked = _("Looked again: none found.")
+    parts = [
+        Part("gone", "done", _("Deleted"), checked, tuple(line(key, n, "done", "") for key, n in gone.items())),
+        Part("going", "go", _("Still to be deleted"), "", tuple(line(key, n, "erase", "") for key, n in going.items())),
+    ]
+    if rest:
+        parts += [
+            Part(
+                "waiting", "wait", _("Waits for something"),
+                _("Once it is settled this part goes on by itself; you need not ask again."),
+                _as_lines(rest["waiting"]),
+            ),
+            Part("person", "wait", _("A person decides"), "", _as_lines(rest["person"])),
+        ]  # fmt: skip
+    held = [item for item in group_holds(holds, citations=citations, data_map=data_map, language=language)]
+    parts.append(
+        Part(
+            "kept", "hold", _("Kept by law"), _("Stored, not used. We delete each on its date and tell you."),
+            (*(item.line for item in held), *(_as_lines(rest["kept"]) if rest else ())),
+        )
+    )  # fmt: skip
+    if plan:
+        settled = [
+            line(item.collection, item.count, "keep", _settled_text(decided[item.collection]), key=item.key)
+            for item in plan.of(Fate.PERSON)
+            if item.collection in decided
+        ]
+        parts.append(Part("settled", "use", _("Settled by a case worker"), "", tuple(settled)))
+    if rest:
+        parts.append(
+            Part(
+                "use", "use", _("In use for your services"),
+                _("You still use these services. It can go once you cancel them."), _as_lines(rest["in_use"]),
+            )
+        )  # fmt: skip
+    return Outcome(tuple(part for part in parts if part.lines))
+
+
+def _settled_text(decision: str) -> str:
+    return {
+        "keep": _("A case worker decided that it stays."),
+        "refer": _("A case worker passed it on to the legal department, which tells you its answer."),
+        "erase": _("A case worker decided that it goes."),
+    }[decision]
+
+
+def _as_lines(section: Any) -> tuple[Mapping[str, Any], ...]:
+    lines = section["lines"] if isinstance(section, Mapping) else section.lines
+    return tuple(line if isinstance(line, Mapping) else vars(line) for line in lines)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Plan lines of our own making, as `parts/line.html` names them."""
+
+    data_map: DataMap
+    language: str
+
+    def __call__(self, collection: str, count: int, fate: str, text: str, *, key: str = "") -> dict[str, Any]:
+        item = self.data_map.collections.get(collection)
+        entity = self.data_map.entities.get(item.entity) if item else None
+        reason = REASONS.get(key)
+        return {
+            "name": item.label(self.language) if item else collection,
+            "count": count,
+            "fate": fate,
+            "sensitive": bool(item and item.sensitive),
+            "company": entity.name(self.language) if entity else "",
+            "text": text,
+            "why": reason.text(self.language) if reason else "",
+            "basis": reason.basis if reason else "",
+        }
+
+
+# ---- what is held ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HeldLine:
+    """The holds of one collection under one rule."""
+
+    entity: str
+    line: Mapping[str, Any]
+
+
+def group_holds(
+    holds: Iterable[Hold], *, citations: Mapping[str, str], data_map: DataMap, language: str
+) -> list[HeldLine]:
+    """What is still held, one line per collection and rule, in the map's order."""
+    groups: dict[tuple[str, str], list[Hold]] = {}
+    for hold in holds:
+        if hold.released_at is None:
+            groups.setdefault((hold.collection, hold.rule), []).append(hold)
+    order = {key: number for number, key in enumerate(data_map.collections)}
+    make = _Line(data_map, language)
+    lines = []
+    for (collection, rule), group in sorted(groups.items(), key=lambda pair: order.get(pair[0][0], len(order))):
+        days = [hold.last_day for hold in group if hold.last_day]
+        undated = sum(hold.count for hold in group if hold.last_day is None)
+        key = next((hold.key for hold in group if hold.last_day), group[0].key)
+        line = make(collection, sum(hold.count for hold in group), "hold", "", key=key)
+        cited = "；".join(dict.fromkeys(citations[code] for code in rule.split("/") if code in citations))
+        line |= {
+            "first_release": min(days, default=None),
+            "last_release": max(days, default=None),
+            "open_ended": undated,
+            "rule": rule,
+            "basis": cited or line["basis"],
+            "text": _("We erase it by ourselves and tell you.") if days else line["why"],
+        }
+        lines.append(HeldLine(group[0].entity, line))
+    return lines
+
+
+def lately_released(
+    holds: Iterable[Hold], *, data_map: DataMap, language: str, now: datetime
+) -> list[dict[str, Any]]:
+    """What went lately because its date had come; a hold whose date was only moved is not among it."""
+    make = _Line(data_map, language)
+    found: dict[tuple[str, date], int] = {}
+    for hold in holds:
+        if hold.released_at is None or hold.last_day is None or hold.released_at < now - LATELY:
+            continue
+        on = local_day(hold.released_at)
+        if hold.last_day < on:
+            found[hold.collection, on] = found.get((hold.collection, on), 0) + hold.count
+    rows = []
+    for (collection, on), count in sorted(found.items(), key=lambda pair: pair[0][1], reverse=True):
+        line = make(collection, count, "done", "")
+        rows.append({"on": on, "name": line["name"], "company": line["company"], "count": count})
+    return rows
+
+
+# ---- the receipt -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CheckCode:
+    """The ledger entry of the filing: 64 hex digits in eight groups, and as bars for comparing two prints by eye."""
+
+    digits: str
+
+    @property
+    def groups(self) -> list[str]:
+        return [self.digits[start : start + 8] for start in range(0, len(self.digits), 8)]
+
+    @property
+    def bars(self) -> list[dict[str, int]]:
+        """x and height of one bar a digit, 5 units apart; 0 is 2 units high, f is 32."""
+        heights = [2 + 2 * int(digit, 16) for digit in self.digits]
+        return [{"x": 5 * number, "y": 32 - height, "height": height} for number, height in enumerate(heights)]
+
+
+def check_code(request: Request) -> CheckCode | None:
+    """From the chain of this request; None where its filing is not in the ledger (a request from before it)."""
+    entry = next((entry for entry in read_chain(request.pk) if entry.kind == "submitted"), None)
+    return CheckCode(bytes(entry.hash).hex()) if entry else None
