@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
+import structlog
 from django.template.loader import render_to_string
 from django.utils import translation
 
@@ -27,6 +28,8 @@ from rights.connectors.base import ConnectorError, Seed, Snapshot
 from rights.connectors.registry import connect
 from rights.datamap import Collection, DataMap, Entity
 from rights.kernel.decisions import LEGAL_SECRECY, REASONS
+
+log = structlog.get_logger(__name__)
 
 FRAME = 256 * 1024
 _LENGTH = 4
@@ -127,7 +130,8 @@ def write_package(
                 try:
                     with connect(system, data_map).snapshot(seed) as snapshot:
                         contents.extend(_write_collection(archive, snapshot, item) for item in items)
-                except ConnectorError:
+                except ConnectorError as error:
+                    log.warning("package_gap", system=system, reason=str(error))
                     gaps.append(system)
             _write_manifest(archive, contents, gaps, request_id=request_id, reference=reference, now=now)
             _write_index(archive, contents, gaps, data_map=data_map, reference=reference, person=person, now=now)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from rights.blockers import read_relationships
 from rights.connectors.base import ConnectorError, Seed, Snapshot
 from rights.connectors.registry import connect
 from rights.datamap import DataMap
@@ -80,6 +81,23 @@ def read_consents(
 
     systems = dict.fromkeys(data_map.collections[consent.collection].system for consent in consents)
     return _ask(systems, read, identities=identities, data_map=data_map, now=now)
+
+
+def read_services(
+    *, identities: Mapping[str, str], data_map: DataMap, now: datetime
+) -> tuple[list[str], tuple[str, ...]]:
+    """The companies whose service the person uses now, in the map's order, and the systems that did not answer."""
+
+    def read(system: str, snapshot: Snapshot) -> list[str]:
+        return list(read_relationships(snapshot, system=system, data_map=data_map))
+
+    systems = dict.fromkeys(
+        data_map.collections[entity.relationship.collection].system
+        for entity in data_map.entities.values()
+        if entity.relationship
+    )
+    found, unknown = _ask(systems, read, identities=identities, data_map=data_map, now=now)
+    return [key for key in data_map.entities if key in found], unknown
 
 
 def _meets(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -163,7 +163,7 @@ def test_a_taken_port_is_said_in_one_line(folder: Path) -> None:
     assert result.returncode == 1
     assert (
         result.stderr
-        == f"CommandError: Port {port} is taken by another program. Choose another: PORT={port + 1} make up\n"
+        == f"Port {port} is taken by another program. Choose another: PORT={port + 1} make up\n"
     )
 
 

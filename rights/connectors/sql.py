@@ -200,7 +200,7 @@ class SqlSnapshot:
         # An export may take long; the limit is on the first answer, not on reading.
         _limit(self.connection, ACT_SECONDS)
         statement = sa.select(*columns).where(self.statements.in_reach(collection)).order_by(*keys)
-        with self.connection.execution_options(yield_per=1000).execute(statement) as rows:
+        with self.connection.execute(statement, execution_options={"yield_per": 1000}) as rows:
             yield from rows
 
 

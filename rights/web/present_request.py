@@ -22,7 +22,7 @@ from rights.kernel.plan import Fate, Plan, without
 from rights.kernel.states import Kind, State
 from rights.models import Decision, Event, Hold, Question, Request, Step
 from rights.queries import Due, clock_facts, due_of, reviewed_collections
-from rights.templatetags.look import day_text, hour, listed, records
+from rights.templatetags.look import day_text, gap, hour, listed, records
 from rights.web.present import present_plan, title_of
 
 ERASING = ("erase", "mask")
@@ -42,7 +42,7 @@ class Turn:
     text: str = ""
 
     def __str__(self) -> str:
-        return f"{self.lead}{_gap()}{self.text}" if self.text else self.lead
+        return f"{self.lead}{gap()}{self.text}" if self.text else self.lead
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _deferred_turn(request: Request, *, day: Mapping[str, str], data_map: DataMa
         return Turn("wait", _("It waits since %(day)s.") % day)
     texts = dict.fromkeys(_reason_text(key, language) for key in keys)
     lead = _("It waits since %(day)s: %(facts)s.") % {**day, "facts": listed(labels)}
-    return Turn("wait", lead, _gap().join(text for text in texts if text))
+    return Turn("wait", lead, gap().join(text for text in texts if text))
 
 
 def _reason_text(key: str, language: str) -> str:
@@ -207,10 +207,6 @@ def _outcome_words(request: Request, *, language: str) -> str:
     if kept:
         parts.append(_("%(records)s kept by law") % {"records": records(kept)})
     return listed(parts) if parts else _("There was nothing to delete")
-
-
-def _gap() -> str:
-    return _("[space between sentences]").replace("[space between sentences]", " ")
 
 
 # ---- what was asked, what was decided ------------------------------------------------------------------------------

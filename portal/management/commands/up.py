@@ -16,7 +16,7 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
@@ -82,7 +82,7 @@ class Command(BaseCommand):
         url = f"http://127.0.0.1:{settings.PORT}/readyz"
         while not _answers(url):
             if time.monotonic() > deadline:
-                raise CommandError(f"The portal was not ready within {READY_SECONDS} s. See {supervisor.log}.")
+                raise SystemExit(f"The portal was not ready within {READY_SECONDS} s. See {supervisor.log}.")
             supervisor.look()
             time.sleep(0.1)
 
@@ -116,7 +116,7 @@ def claim_data_dir(data_dir: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise CommandError(
+        raise SystemExit(
             f"A portal runs from {data_dir} already. Stop it, or run a second one with another PORT and DATA_DIR."
         ) from None
     _claims.append(handle)
@@ -128,9 +128,9 @@ def check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except PermissionError:
-            raise CommandError(f"Port {port} needs more rights. Choose another: PORT=8001 make up") from None
+            raise SystemExit(f"Port {port} needs more rights. Choose another: PORT=8001 make up") from None
         except OSError:
-            raise CommandError(
+            raise SystemExit(
                 f"Port {port} is taken by another program. Choose another: PORT={port + 1} make up"
             ) from None
 
@@ -140,12 +140,12 @@ def check_parts() -> None:
     try:
         connection.ensure_connection()
     except OperationalError as error:
-        raise CommandError(f"The database of DATABASE_URL cannot be reached: {_first_line(error)}") from None
+        raise SystemExit(f"The database of DATABASE_URL cannot be reached: {_first_line(error)}") from None
     try:
         with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=5, socket_timeout=5) as client:
             client.ping()
     except (redis.RedisError, ValueError) as error:
-        raise CommandError(f"The broker of REDIS_URL cannot be reached: {_first_line(error)}") from None
+        raise SystemExit(f"The broker of REDIS_URL cannot be reached: {_first_line(error)}") from None
 
 
 def _first_line(error: Exception) -> str:
