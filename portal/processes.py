@@ -60,7 +60,7 @@ def start(kind: Kind, *, environment: Mapping[str, str], log: Path) -> "subproce
         if os.getppid() != parent:  # it died before we asked
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with log.open("ab") as output:
+    with open(log, "ab", opener=_private) as output:
         return subprocess.Popen(
             [sys.executable, *kind.arguments],
             cwd=BASE_DIR,
@@ -69,8 +69,13 @@ def start(kind: Kind, *, environment: Mapping[str, str], log: Path) -> "subproce
             stdout=output,
             stderr=output,
             process_group=0,
+            umask=0o077,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one C call; no lock can be held that it needs
         )
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def stop(processes: "list[subprocess.Popen[bytes]]", *, seconds: float = STOP_SECONDS) -> None:

@@ -254,6 +254,8 @@ class Migration(migrations.Migration):
             GRANT UPDATE (password, last_login, language) ON accounts_user TO {rls.WEB}, {rls.STAFF};
             CREATE POLICY web_update ON accounts_user FOR UPDATE TO {rls.WEB}
                 USING (id = {rls.APP_USER}) WITH CHECK (id = {rls.APP_USER});
+            CREATE POLICY staff_updates_itself ON accounts_user AS RESTRICTIVE FOR UPDATE TO {rls.STAFF}
+                USING (id = {rls.APP_USER});
             """,
             migrations.RunSQL.noop,
         ),

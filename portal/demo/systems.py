@@ -53,15 +53,15 @@ def create_systems(*, admin_url: str, prefix: str, data_dir: Path) -> dict[str, 
         with psycopg.connect(admin_url, autocommit=True) as admin:
             for entity in ENTITIES:
                 address = known.get(entity, "")
-                if not address or not _answers(address):
-                    address = _make(admin, admin_url, prefix, entity)
+                if not address or not _is_current(address, admin_url=admin_url, prefix=prefix, entity=entity):
+                    address = _make(admin, admin_url, prefix=prefix, entity=entity)
                 addresses[entity] = address
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda entity: _make_schema(admin_url, prefix=prefix, entity=entity), ENTITIES))
     except psycopg.Error as error:
         raise DemoError(f"The business systems could not be made: {_first_line(error)}") from error
-    if addresses != known:
-        _write_addresses(data_dir, addresses)
+    if {**known, **addresses} != known:
+        _write_addresses(data_dir, {**known, **addresses})
     return addresses
 
 
@@ -118,7 +118,11 @@ def _role(prefix: str, entity: str) -> str:
     return f"{prefix}{entity}_connector"
 
 
-def _answers(address: str) -> bool:
+def _is_current(address: str, *, admin_url: str, prefix: str, entity: str) -> bool:
+    """Whether a known address is that of this server's database of this name, and still answers."""
+    password = str(conninfo_to_dict(address).get("password") or "")
+    if address != _address(admin_url, prefix=prefix, entity=entity, password=password):
+        return False
     try:
         psycopg.connect(address, connect_timeout=5).close()
     except psycopg.OperationalError:
@@ -126,7 +130,7 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _make(admin: psycopg.Connection, admin_url: str, prefix: str, entity: str) -> str:
+def _make(admin: psycopg.Connection, admin_url: str, *, prefix: str, entity: str) -> str:
     """The role with a new password, and its database. Returns the system's address."""
     role, database, password = _role(prefix, entity), prefix + entity, token_urlsafe(24)
     if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
@@ -134,7 +138,12 @@ def _make(admin: psycopg.Connection, admin_url: str, prefix: str, entity: str) -
     admin.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(password)))
     if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
         admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(database)))
-    return _as_url({**conninfo_to_dict(admin_url), "dbname": database, "user": role, "password": password})
+    return _address(admin_url, prefix=prefix, entity=entity, password=password)
+
+
+def _address(admin_url: str, *, prefix: str, entity: str, password: str) -> str:
+    names = {"dbname": prefix + entity, "user": _role(prefix, entity), "password": password}
+    return _as_url({**conninfo_to_dict(admin_url), **names})
 
 
 def _make_schema(admin_url: str, *, prefix: str, entity: str) -> None:

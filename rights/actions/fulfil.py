@@ -74,11 +74,12 @@ def _advance_once(request: Request, *, now: datetime) -> bool:
         case State.ACTING:
             return run_steps(request, now=now) or finish_round(request, now=now)
         case State.DEFERRED if request.check_after and now >= request.check_after:
-            return check_blockers(request, now=now)
-        case State.CLOSED:
-            return run_steps(request, now=now)
-        case _:
+            return run_steps(request, now=now) or check_blockers(request, now=now)
+        case State.DRAFT:
             return False
+        case _:
+            # Whatever the request waits for, what it holds is released on its day.
+            return run_steps(request, now=now)
 
 
 def start_round(request: Request, *, now: datetime) -> bool:
@@ -254,4 +255,5 @@ def check_blockers(request: Request, *, now: datetime) -> bool:
 
 def _came_free(request: Request, fresh: Plan) -> bool:
     """Whether a part of a deletion can go on while another stays blocked."""
-    return request.kind != Kind.CANCELLATION and bool(fresh.count(*GOING))
+    before = Plan.from_json(request.plan).count(Fate.BLOCKED) if request.plan else 0
+    return request.kind != Kind.CANCELLATION and fresh.count(Fate.BLOCKED) < before

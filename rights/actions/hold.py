@@ -40,18 +40,20 @@ def _schedule(request: Request, collections: Iterable[str], *, now: datetime) ->
         return False  # the system is away; the hold is still lapsed at the next tick
     with transaction.atomic():
         # The lock makes one of two ticks see the other's steps.
-        Request.objects.select_for_update().only("pk").get(pk=request.pk)
+        locked = Request.objects.select_for_update().only("pk", "round").get(pk=request.pk)
         if Step.objects.filter(request=request, verb="release").exclude(state=Step.State.DONE).exists():
             return False
-        last = Step.objects.filter(request=request).aggregate(last=Max("round"))["last"] or 0
+        # In the round that is over, after its steps: the next round numbers its own from the start.
+        last = Step.objects.filter(request=request, round=locked.round).aggregate(last=Max("ordinal"))["last"]
+        first = 0 if last is None else last + 1
         Step.objects.bulk_create(
             Step(
                 request=request,
                 verb="release",
                 system=data_map.collections[key].system,
                 collection=key,
-                ordinal=number,
-                round=last + 1,
+                ordinal=first + number,
+                round=locked.round,
                 not_before=now,
             )
             for number, key in enumerate(order)

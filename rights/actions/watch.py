@@ -57,11 +57,10 @@ def find_due(*, now: datetime) -> list[Request]:
         | Q(~Exists(open_steps), state=State.ACTING, act_after__isnull=True)
         | Q(state=State.DEFERRED, check_after__lte=now)
     )
-    releasing = Request.objects.filter(
-        state=State.CLOSED,
-        pk__in=Step.objects.filter(verb="release", state__in=[Step.State.READY, Step.State.RUNNING])
-        .filter(Q(not_before__lte=now))
-        .values("request_id"),
+    releasing = Request.objects.exclude(state=State.ACTING).filter(
+        pk__in=Step.objects.filter(verb="release", not_before__lte=now)
+        .filter(Q(state=Step.State.READY) | Q(state=Step.State.RUNNING, lease_until__lt=now))
+        .values("request_id")
     )
     return [*acting.order_by("priority", "started_on", "id")[:PAGE], *releasing[:PAGE]]
 

@@ -2,6 +2,7 @@
 rows; somebody else's address is not found."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Any, cast
 from uuid import UUID
@@ -13,9 +14,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, St
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import get_language, ngettext
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
@@ -36,22 +36,23 @@ from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import ConsentEvent, Hold, Notice, Package, Request
 from rights.notices import render_notice
-from rights.queries import active_rules, submitted_requests
+from rights.queries import submitted_requests
 from rights.records import ConsentState, read_consents
 from rights.templatetags.look import hour, listed
 from rights.transitions import StaleRequest
 from rights.web import samples
-from rights.web.present import present_plan
+from rights.web.present import PlanLine, present_plan
 from rights.web.present_request import (
     check_code,
+    follow_case,
     group_holds,
     lately_released,
     latest_plan,
     open_question,
     present_asked,
-    present_case,
     present_decision,
     present_events,
+    present_messages,
     present_outcome,
     present_steps,
 )
@@ -81,10 +82,6 @@ def _mine(request: HttpRequest, pk: UUID) -> Request:
     return get_object_or_404(submitted_requests(_me(request)).select_related("subject", "filed_by"), pk=pk)
 
 
-def _citations() -> dict[str, str]:
-    return {rule.label: rule.citation for rule in active_rules()}
-
-
 # ---- requests ------------------------------------------------------------------------------------------------------
 
 
@@ -94,7 +91,7 @@ def _citations() -> dict[str, str]:
 def requests(request: HttpRequest) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
     found = submitted_requests(_me(request)).prefetch_related("steps", "holds", "decisions")
-    cases = [present_case(item, data_map=data_map, language=language, now=now) for item in found]
+    cases = [follow_case(item, data_map, language=language, now=now) for item in found]
     context = {
         "running": [case for case in cases if not case.closed],
         "closed": [case for case in cases if case.closed],
@@ -113,8 +110,8 @@ def request_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, status: int = 200) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
     plan = latest_plan(item)
-    case = present_case(item, data_map=data_map, language=language, now=now)
-    outcome = present_outcome(item, plan=plan, citations=_citations(), data_map=data_map, language=language)
+    case = follow_case(item, data_map, language=language, now=now)
+    outcome = present_outcome(item, plan=plan, data_map=data_map, language=language, today=local_day(now))
     planned = plan if _shows_plan(item) else None
     package = _package_of(request, item)
     context = {
@@ -131,17 +128,10 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         ),
         "steps": present_steps(item, plan=plan, data_map=data_map, language=language),
         "outcome": outcome,
-        "plan": present_plan(planned, data_map=data_map, language=language) if planned else None,
+        "plan": present_plan(planned, data_map, language=language, today=local_day(now)) if planned else None,
         "decision": present_decision(item, language=language),
         "events": present_events(item, user=_me(request), data_map=data_map, language=language),
-        "messages_thread": [
-            {"at": message.answered_at, "who": "you", "text": message.answer}
-            if answered
-            else {"at": message.asked_at, "who": "staff", "text": message.text}
-            for message in item.questions.order_by("-asked_at")
-            for answered in ([True, False] if message.answered_at else [False])
-            if message.answered_at
-        ],
+        "messages_thread": present_messages(item, user=_me(request)),
         "withdraw_url": reverse("rights:withdraw", args=[item.pk]) if case.can_withdraw else "",
         "receipt_url": reverse("rights:receipt", args=[item.pk]),
         "appeal_url": "",
@@ -190,13 +180,17 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
     plan = latest_plan(item)
     context = {
-        "case": present_case(item, data_map=data_map, language=language, now=now),
+        "case": follow_case(item, data_map, language=language, now=now),
         "person": item.subject.masked_name,
         "made_at": now,
         "asked": present_asked(item, data_map=data_map, language=language, values=False),
         "decision": present_decision(item, language=language),
-        "outcome": present_outcome(item, plan=plan, citations=_citations(), data_map=data_map, language=language),
-        "plan": present_plan(plan, data_map=data_map, language=language) if plan and _shows_plan(item) else None,
+        "outcome": present_outcome(item, plan=plan, data_map=data_map, language=language, today=local_day(now)),
+        "plan": (
+            present_plan(plan, data_map, language=language, today=local_day(now))
+            if plan and _shows_plan(item)
+            else None
+        ),
         "code": check_code(item),
     }
     return render(request, "subject/receipt.html", context)
@@ -227,9 +221,7 @@ def _action(item: Request) -> str:
 def _is_gone(package: Package) -> bool:
     """Destroyed, past its day, or lost from the disk: in each case nothing can be handed out."""
     return (
-        package.data_key is None
-        or package.expires_at <= clock.now()
-        or not package_path(package.request_id).exists()
+        package.data_key is None or package.expires_at <= clock.now() or not package_path(package.request_id).exists()
     )
 
 
@@ -269,9 +261,7 @@ def package_download(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     if not form.is_valid():
         return _show_package(request, item, found, form=form, status=422)
     try:
-        stepup.confirm_code(
-            user=_me(request), action=_action(item), code=form.cleaned_data["code"], now=clock.now()
-        )
+        stepup.confirm_code(user=_me(request), action=_action(item), code=form.cleaned_data["code"], now=clock.now())
     except stepup.CodeError as error:
         form.add_error("code", _code_problem(error))
         return _show_package(request, item, found, form=form, status=422)
@@ -313,7 +303,7 @@ def _show_package(
     request: HttpRequest, item: Request, found: Package, *, form: CodeForm, status: int = 200
 ) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
-    case = present_case(item, data_map=data_map, language=language, now=now)
+    case = follow_case(item, data_map, language=language, now=now)
     context = {
         "case": case,
         "package": _describe_package(item, found, data_map=data_map, language=language),
@@ -363,9 +353,7 @@ def _describe_package(item: Request, found: Package, *, data_map: DataMap, langu
         "redactions": [
             {"where": each.label(language), "what": listed(each.third_party)} for each in filled if each.third_party
         ],
-        "sources": [
-            {"data": each.label(language), "source": each.source(language)} for each in filled if each.source
-        ],
+        "sources": [{"data": each.label(language), "source": each.source(language)} for each in filled if each.source],
     }
 
 
@@ -404,9 +392,7 @@ def consents(request: HttpRequest) -> HttpResponse:
             {**_consent_name(event.purpose, data_map, language), "withdrawn_at": event.at}
             for event in sorted(taken_back, key=lambda event: event.at, reverse=True)
         ],
-        "off": [
-            _consent_name(purpose, data_map, language) for purpose in _never_given(states, latest)
-        ],
+        "off": [_consent_name(purpose, data_map, language) for purpose in _never_given(states, latest)],
         "unknown": [data_map.systems[key].label(language) for key in unknown],
     }
     return render(request, "subject/consents.html", context)
@@ -431,10 +417,7 @@ def _given_consent(
 ) -> dict[str, Any]:
     consent = data_map.consents[purpose]
     recipients = dict.fromkeys(
-        name(language)
-        for item in data_map.collections.values()
-        if item.consent == purpose
-        for name in item.recipients
+        name(language) for item in data_map.collections.values() if item.consent == purpose for name in item.recipients
     )
     return {
         **_consent_name(purpose, data_map, language),
@@ -504,17 +487,17 @@ def _notice_text(item: Notice, language: str) -> tuple[str, str]:
 def held(request: HttpRequest) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
     holds = list(Hold.objects.filter(vault__user=_me(request)).order_by("last_day", "collection"))
-    lines = group_holds(holds, citations=_citations(), data_map=data_map, language=language)
-    companies: dict[str, list[Any]] = {}
+    lines = group_holds(holds, data_map=data_map, language=language)
+    companies: dict[str, list[PlanLine]] = {}
     for item in lines:
-        companies.setdefault(item.entity, []).append({**item.line, "company": ""})
+        companies.setdefault(item.entity, []).append(replace(item.line, company=""))
     context = {
         "today": local_day(now),
-        "total": sum(item.line["count"] for item in lines),
+        "total": sum(item.line.count for item in lines),
         "companies": [
             {
                 "name": data_map.entities[key].name(language) if key in data_map.entities else key,
-                "count": sum(line["count"] for line in found),
+                "count": sum(line.count for line in found),
                 "lines": found,
             }
             for key, found in companies.items()

@@ -11,8 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.masks import mask_email, mask_id_number, mask_name, mask_phone
-from rights.datamap import Collection, DataMap
-from rights.datamap.values import Blocker
+from rights.datamap import Blocker, Collection, DataMap
 from rights.kernel.clock import Pause, local_day
 from rights.kernel.decisions import reason
 from rights.kernel.plan import GOING, BlockerFact, Fate, Line, Plan

@@ -1,6 +1,6 @@
 """A case as the desk shows it: facts of the request, the plan and the systems, put into words for a reviewer."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -16,17 +16,18 @@ from accounts.masks import mask_id_number
 from accounts.models import Authority, Identity, User
 from accounts.permissions import can
 from rights.datamap import DataMap
-from rights.kernel.clock import DAY, EXTENSION_DAYS, SHANGHAI, Pause, local_day
+from rights.kernel.clock import DAY, EXTENSION_DAYS, Pause, local_day
 from rights.kernel.decisions import REASONS
 from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Event, Request, Step
 from rights.queries import Due, clock_facts, due_of, submitted_requests
+from rights.templatetags.look import day_text, iso_moment, listed
+from rights.web.present import shown_values
 
 EVENTS_SHOWN = 100
 STEPS_SHOWN = 200
 EARLIER_SHOWN = 10
-_MONEY = ("balance", "amount", "principal")
 
 
 # --- words
@@ -89,17 +90,7 @@ def reason_words(key: str, data_map: DataMap) -> str:
 
 def fact_words(fact: BlockerFact) -> str:
     """What a business system says of the fact in the way: contract L2, ¥4,260.00."""
-    rows = [" ".join(_value_words(name, str(value)) for name, value in row.items()) for row in fact.shown]
-    return ("；" if _chinese() else "; ").join(row for row in rows if row)
-
-
-def _value_words(name: str, value: str) -> str:
-    if name in _MONEY:
-        try:
-            return f"¥{float(value):,.2f}"
-        except ValueError:
-            return value
-    return value
+    return ("；" if _chinese() else "; ").join(text for text in shown_values(fact) if text)
 
 
 def outcome_words(line: Line, data_map: DataMap) -> str:
@@ -234,11 +225,11 @@ def where_stuck(request: Request, *, data_map: DataMap, steps: Mapping[str, int]
         return ngettext("%(n)s step failed", "%(n)s steps failed", dead) % {"n": dead}
     match State(request.state):
         case State.REVIEW:
-            return _comma(reason_words(key, data_map) for key in request.review_reasons) or _("to be decided")
+            return listed(reason_words(key, data_map) for key in request.review_reasons) or _("to be decided")
         case State.WAITING:
             return _("waits for the person's answer")
         case State.DEFERRED:
-            facts = _comma(reason_words(key, data_map) for key in _deferral_keys(request))
+            facts = listed(reason_words(key, data_map) for key in _deferral_keys(request))
             return f"{facts} · {_('approved beforehand')}" if request.approved_at else facts
         case State.CHECKING:
             return _("being checked")
@@ -264,10 +255,6 @@ def closing_words(request: Request) -> str:
     if key in REASONS and REASONS[key].outcome in {"R", "H"}:
         return _("refused (%(key)s)") % {"key": key}
     return _("done")
-
-
-def _comma(words: Iterable[str]) -> str:
-    return ("、" if _chinese() else ", ").join(words)
 
 
 # --- the case
@@ -424,38 +411,6 @@ def present_earlier(request: Request, data_map: DataMap) -> list[Earlier]:
     ]
 
 
-def present_details(request: Request, data_map: DataMap) -> list[tuple[str, str]]:
-    """What the person asks for, as they stated it."""
-    language = get_language() or "zh-hans"
-    details: Mapping[str, Any] = request.details
-    if request.kind == Kind.CORRECTION:
-        # Shown whole: a reviewer compares old and new with the proof, letter by letter.
-        return [
-            (
-                data_map.corrections[item["correction"]].label(language)
-                if item["correction"] in data_map.corrections
-                else item["correction"],
-                f"{item.get('old') or '–'} → {item.get('new', '')}",
-            )
-            for item in details.get("items", ())
-        ]
-    if request.kind == Kind.WITHDRAWAL:
-        keys = details.get("purposes", ())
-        named = [data_map.consents[key].label(language) if key in data_map.consents else key for key in keys]
-        return [(_("Consents"), _comma(named))]
-    keys = details.get("entities", ())
-    everything = not keys or set(keys) >= set(data_map.entities)
-    companies = (
-        _("all companies")
-        if everything
-        else _comma(data_map.entities[key].name(language) for key in keys if key in data_map.entities)
-    )
-    found = [(_("Companies"), companies)]
-    if details.get("forfeits"):
-        found.append((_("Gives up"), _comma(str(item) for item in details["forfeits"])))
-    return found
-
-
 @dataclass(frozen=True)
 class PlanRow:
     system: str
@@ -494,7 +449,7 @@ def present_case_plan(request: Request, plan: Plan, data_map: DataMap) -> CasePl
         going=going,
         waiting=waiting,
         kept=kept,
-        rules=_comma(sorted({rule for line in plan.lines if line.rule for rule in line.rule.split("/")})),
+        rules=listed(sorted({rule for line in plan.lines if line.rule for rule in line.rule.split("/")})),
         rows=(
             *_acts(request, data_map, language),
             *(
@@ -503,7 +458,9 @@ def present_case_plan(request: Request, plan: Plan, data_map: DataMap) -> CasePl
                 if line.count or line.fate is Fate.UNKNOWN
             ),
         ),
-        unknown=tuple(data_map.systems[key].label(language) if key in data_map.systems else key for key in plan.unknown),
+        unknown=tuple(
+            data_map.systems[key].label(language) if key in data_map.systems else key for key in plan.unknown
+        ),
     )
 
 
@@ -599,7 +556,7 @@ def recipients_of(plan: Plan, data_map: DataMap) -> str:
         if line.collection in data_map.collections
         for recipient in data_map.collections[line.collection].recipients
     ]
-    return _comma(dict.fromkeys(names))
+    return listed(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)
@@ -614,7 +571,7 @@ def present_judgements(request: Request, *, plan: Plan | None, data_map: DataMap
     found = []
     changed = request.events.filter(kind="plan_changed").order_by("-at", "-pk").first()
     if changed and State(request.state) is State.REVIEW:
-        names = _comma(collection_label(key, data_map, language) for key in changed.body.get("collections", ()))
+        names = listed(collection_label(key, data_map, language) for key in changed.body.get("collections", ()))
         found.append(
             Judgement(
                 _("The plan has changed since it was approved."),
@@ -679,7 +636,7 @@ def _present_step(step: Step, request: Request, data_map: DataMap, language: str
             state, note = "failed", step.error
         case _ if step.error:
             state = "unreachable"
-            note = _("again on %(at)s · %(error)s") % {"at": moment_words(step.not_before), "error": step.error}
+            note = _("again on %(at)s · %(error)s") % {"at": iso_moment(step.not_before), "error": step.error}
         case _:
             state = "queued"
     language_kind = "deletion" if step.verb in {"erase", "mask", "hold", "release"} else request.kind
@@ -709,11 +666,6 @@ def verb_word(verb: str) -> str:
         "release": _("release"),
     }
     return words.get(verb, verb)
-
-
-def moment_words(moment: datetime) -> str:
-    """2026-11-23 10:00, Shanghai time."""
-    return f"{local_day(moment).isoformat()} {moment.astimezone(SHANGHAI):%H:%M}"
 
 
 @dataclass(frozen=True)
@@ -790,7 +742,7 @@ def event_words(event: Event, data_map: DataMap) -> str:
         }  # fmt: skip
     text = words.get(event.kind, event.kind)
     if event.kind == "deferred" and body.get("blockers"):
-        return _joined(text, _comma(reason_words(str(key), data_map) for key in body["blockers"]))
+        return _joined(text, listed(reason_words(str(key), data_map) for key in body["blockers"]))
     return text
 
 
@@ -801,7 +753,7 @@ def approval_letter(request: Request, plan: Plan, *, due: date) -> str:
     """The text a person gets with an approval, in their language: what goes, what waits, what stays, and until when."""
     with translation.override(request.subject.language):
         language = request.subject.language
-        day = _day_words(due)
+        day = day_text(due)
         if request.kind in {Kind.CORRECTION, Kind.ACCESS}:
             return _("We agreed to your request and finish it by %(day)s, 24:00.") % {"day": day}
         parts = []
@@ -847,12 +799,6 @@ def refusal_letter(request: Request, *, key: str) -> str:
             parts.append(_("Basis: %(basis)s.") % {"basis": reason.basis})
         parts.append(_("If you disagree, appeal and someone else reviews it; you may also complain or sue."))
         return ("" if request.subject.language.startswith("zh") else " ").join(parts)
-
-
-def _day_words(day: date) -> str:
-    if _chinese():
-        return f"{day.month} 月 {day.day} 日"
-    return f"{day.day} {day:%B %Y}"
 
 
 def extended_due(request: Request, *, now: datetime) -> date:

@@ -3,27 +3,26 @@
 Everything here reads the portal's own rows and turns them into words; nothing asks a business system.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
 from portal.core.ledger import read_chain
 from rights.datamap import DataMap
-from rights.kernel.clock import Pause, local_day
+from rights.kernel.clock import local_day
 from rights.kernel.decisions import REASONS
-from rights.kernel.plan import Fate, Plan, without
+from rights.kernel.plan import Fate, Line, Plan, without
 from rights.kernel.states import Kind, State
 from rights.models import Decision, Event, Hold, Question, Request, Step
-from rights.queries import Due, clock_facts, due_of, reviewed_collections
+from rights.queries import Due, active_rules, due_of, reviewed_collections
 from rights.templatetags.look import day_text, gap, hour, listed, records
-from rights.web.present import present_plan, title_of
+from rights.web.present import CaseView, PlanLine, PlanView, present_case, present_plan, service_names
 
 ERASING = ("erase", "mask")
 LATELY = timedelta(days=90)
@@ -41,74 +40,30 @@ class Turn:
     lead: str
     text: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.lead}{gap()}{self.text}" if self.text else self.lead
-
 
 @dataclass(frozen=True)
-class Case:
-    """One request for the pages, as `templates/subject/request.html` names it."""
+class FollowedCase(CaseView):
+    """A case with what its own page says beyond the lists: `outcome` is how a closed one came out, in one line."""
 
-    ref: str
-    title: str
-    kind: str
-    url: str
-    received_at: datetime | None
-    started_on: date | None
-    due: date | None
-    days_left: int | None
-    rolled_due: date | None
-    pauses: tuple[Pause, ...]
-    paused: bool
-    paused_days: int
-    deferred: bool
-    closed: bool
-    closed_at: datetime | None
-    turn: Turn
-    outcome: str
-    can_withdraw: bool
+    turn_tone: str = ""
+    turn_lead: str = ""
+    turn_text: str = ""
+    outcome: str = ""
+    can_withdraw: bool = False
     can_stop: bool = False
 
-    @property
-    def turn_tone(self) -> str:
-        return self.turn.tone
 
-    @property
-    def turn_lead(self) -> str:
-        return self.turn.lead
-
-    @property
-    def turn_text(self) -> str:
-        return self.turn.text
-
-
-def present_case(request: Request, *, data_map: DataMap, language: str, now: datetime) -> Case:
-    """A submitted request with its clock. Raises ValueError for a draft, which has none."""
-    due = due_of(request, now=now)
-    state = State(request.state)
-    closed = state is State.CLOSED
-    pauses = clock_facts(request).pauses
-    since = _since(request)
-    open_pause = next((pause for pause in pauses if pause.answered_on is None), None)
-    return Case(
-        ref=request.reference or "",
-        title=title_of(request, data_map, language),
-        kind=request.kind,
-        url=reverse("rights:request", args=[request.pk]),
-        received_at=request.received_at,
-        started_on=request.started_on,
-        due=None if due.deferred else due.on,
-        days_left=None if due.deferred or closed else due.days_left,
-        rolled_due=due.rolled,
-        pauses=pauses,
-        paused=due.paused,
-        paused_days=open_pause.days(local_day(now)) if open_pause else 0,
-        deferred=due.deferred,
-        closed=closed,
-        closed_at=request.closed_at,
-        turn=_turn(request, due=due, since=since, data_map=data_map, language=language),
-        outcome=_outcome_words(request, language=language) if closed else "",
-        can_withdraw=not closed and not request.round,
+def follow_case(request: Request, data_map: DataMap, *, language: str, now: datetime) -> FollowedCase:
+    """A submitted request, followed. Raises ValueError for a draft."""
+    case = present_case(request, data_map, language=language, now=now)
+    turn = _turn(request, due=due_of(request, now=now), data_map=data_map, language=language)
+    return FollowedCase(
+        **vars(case),
+        turn_tone=turn.tone,
+        turn_lead=turn.lead,
+        turn_text=turn.text,
+        outcome=_outcome_words(request) if case.closed else "",
+        can_withdraw=not case.closed and not request.round,
     )
 
 
@@ -118,7 +73,8 @@ def _since(request: Request) -> datetime:
     return moved or request.received_at or request.created_at
 
 
-def _turn(request: Request, *, due: Due, since: datetime, data_map: DataMap, language: str) -> Turn:
+def _turn(request: Request, *, due: Due, data_map: DataMap, language: str) -> Turn:
+    since = _since(request)
     day = {"day": day_text(since)}
     state = State(request.state)
     if state is State.CLOSED:
@@ -161,7 +117,7 @@ def _closed_turn(request: Request, *, day: Mapping[str, str], language: str) -> 
     held = request.holds.filter(released_at__isnull=True).exists()
     if held:
         return Turn("go", lead, _("What the law keeps goes on its date by itself; you need not ask again."))
-    return Turn("go", lead, _outcome_words(request, language=language))
+    return Turn("go", lead, _outcome_words(request))
 
 
 def _deferred_turn(request: Request, *, day: Mapping[str, str], data_map: DataMap, language: str) -> Turn:
@@ -183,14 +139,14 @@ def _last_decision(request: Request) -> Decision | None:
     return request.decisions.order_by("-decided_at", "-id").first()
 
 
-def _outcome_words(request: Request, *, language: str) -> str:
+def _outcome_words(request: Request) -> str:
     """How a closed request came out, in one line, derived from what was done and what stays."""
     if request.closing_key == "WITHDRAWN":
         return _("Taken back")
     decision = _last_decision(request)
     if decision and decision.outcome == "refuse":
         return _("Not agreed")
-    done = {verb: 0 for verb in ("erase", "mask", "correct", "export", "consent", "close")}
+    done = dict.fromkeys(("erase", "mask", "correct", "export", "consent", "close"), 0)
     for step in request.steps.all():
         if step.verb in done:
             done[step.verb] += step.done
@@ -212,17 +168,14 @@ def _outcome_words(request: Request, *, language: str) -> str:
 # ---- what was asked, what was decided ------------------------------------------------------------------------------
 
 
-def present_asked(
-    request: Request, *, data_map: DataMap, language: str, values: bool = True
-) -> list[dict[str, str]]:
+def present_asked(request: Request, *, data_map: DataMap, language: str, values: bool = True) -> list[dict[str, str]]:
     """What the person asked for, as label and value. Without `values` a correction names the fields alone."""
     details: Mapping[str, Any] = request.details
     match Kind(request.kind):
         case Kind.DELETION | Kind.CANCELLATION:
-            keys = details.get("entities") or []
-            chosen = [data_map.entities[key].name(language) for key in keys if key in data_map.entities]
-            everything = not keys or len(chosen) == len(data_map.entities)
-            rows = [(_("Companies"), _("all of them") if everything else listed(chosen))]
+            chosen = service_names(details.get("entities") or (), data_map, language)
+            everything = not chosen or len(chosen) == len(data_map.entities)
+            rows = [(_("Services"), _("all of all companies") if everything else listed(chosen))]
             if given_up := details.get("forfeits"):
                 labels = [data_map.blockers[key].label(language) for key in given_up if key in data_map.blockers]
                 rows.append((_("Given up"), listed(labels or given_up)))
@@ -240,7 +193,7 @@ def present_asked(
                 label = stated.label(language) if stated else item["correction"]
                 rows.append((label, f"{item['old']} → {item['new']}" if values else _("corrected")))
         case _:
-            rows = [(_("Companies"), _("all of them"))]
+            rows = [(_("Services"), _("all of all companies"))]
     return [{"label": label, "value": value} for label, value in rows]
 
 
@@ -325,10 +278,9 @@ class _Words:
     request: Request
     data_map: DataMap
     language: str
-    plain: Mapping[str, Callable[["_Words", Event], str]] = field(default_factory=lambda: _SENTENCES)
 
     def of(self, event: Event) -> str:
-        sentence = self.plain.get(event.kind)
+        sentence = _SENTENCES.get(event.kind)
         return sentence(self, event) if sentence else ""
 
     def names(self, collections: Iterable[str]) -> str:
@@ -374,7 +326,7 @@ class _Words:
                 entities = dict.fromkeys(
                     self.data_map.collections[key].entity for key in touched if key in self.data_map.collections
                 )
-                services = listed([self.data_map.entities[key].service(self.language) for key in entities])
+                services = listed(service_names(entities, self.data_map, self.language))
                 return _("Service ended: %(services)s.") % {"services": services} if services else ""
             case "export":
                 return _("Your package is ready: %(records)s.") % values
@@ -434,9 +386,22 @@ _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
     "extended": lambda words, event: _("The limit was extended once, by 15 days."),
     "breached": _breached,
     "taken_back": lambda words, event: _("Request taken back."),
-    "undone": lambda words, event: _("The approval was taken back before anything was done; a case worker looks again."),
+    "undone": lambda words, event: _(
+        "The approval was taken back before anything was done; a case worker looks again."
+    ),
     "closed": _closed,
 }
+
+
+def present_messages(request: Request, *, user: User) -> list[Told]:
+    """Questions that were answered, with their answers, newest first; the open one stands on the page by itself."""
+    mine = "you" if user.pk == request.subject_id else ""
+    told = []
+    for question in request.questions.exclude(answered_at=None).order_by("-answered_at"):
+        if question.answered_at:
+            told.append(Told(question.answered_at, question.answer, who=mine))
+        told.append(Told(question.asked_at, question.text, who="staff"))
+    return told
 
 
 # ---- how far each system is ------------------------------------------------------------------------------------------
@@ -445,34 +410,40 @@ _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
 _KIND_OF_VERB = {"export": "access", "correct": "correction", "consent": "withdrawal", "close": "cancellation"}
 
 
+@dataclass
+class _Row:
+    """The steps of one company that are in one state."""
+
+    entity: str
+    state: str
+    kind: str
+    names: list[str] = field(default_factory=list)
+    done: int = 0
+    total: int = 0
+    until: datetime | None = None
+    blockers: tuple[str, ...] = ()
+
+
 def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, language: str) -> list[dict[str, Any]]:
     """One row per company and state of work: what is done, under way, failed, and what still waits for a fact."""
-    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, ...], _Row] = {}
     for step in request.steps.exclude(verb="release").order_by("round", "ordinal"):
         item = data_map.collections.get(step.collection)
-        entity = item.entity if item else ""
-        state, kind = _step_state(step), _KIND_OF_VERB.get(step.verb, "deletion")
-        row = rows.setdefault(
-            (entity, state, kind),
-            {"entity": entity, "state": state, "kind": kind, "names": [], "records": 0, "done": 0, "total": 0,
-             "until": None},
-        )  # fmt: skip
-        row["names"].append(item.label(language) if item else _("All systems"))
-        row["records"] += step.done
-        row["done"] += step.done
-        row["total"] += step.expected
-        if state == "unreachable":
-            row["until"] = step.not_before
-    if plan and request.round and State(request.state) is not State.CLOSED:
+        entity, state, kind = item.entity if item else "", _step_state(step), _KIND_OF_VERB.get(step.verb, "deletion")
+        if state == "erased" and not step.done:
+            continue
+        row = rows.setdefault((entity, state, kind), _Row(entity, state, kind))
+        row.names.append(item.label(language) if item else step.collection)
+        row.done += step.done
+        row.total += step.expected
+        row.until = step.not_before if state == "unreachable" else None
+    if plan and request.round and request.state != State.CLOSED:
         for line in plan.of(Fate.BLOCKED):
             item = data_map.collections.get(line.collection)
-            row = rows.setdefault(
-                (line.entity, "blocked", "deletion"),
-                {"entity": line.entity, "state": "blocked", "kind": "deletion", "names": [], "records": 0, "done": 0,
-                 "total": 0, "until": None, "blockers": line.blockers},
-            )  # fmt: skip
-            row["names"].append(item.label(language) if item else line.collection)
-            row["records"] += line.count
+            key = (line.entity, "blocked", "deletion")
+            row = rows.setdefault(key, _Row(*key, blockers=line.blockers))
+            row.names.append(item.label(language) if item else line.collection)
+            row.done += line.count
     return [_step_row(row, data_map=data_map, language=language) for row in rows.values()]
 
 
@@ -492,24 +463,26 @@ def _step_state(step: Step) -> str:
             return "done"
 
 
-def _step_row(row: Mapping[str, Any], *, data_map: DataMap, language: str) -> dict[str, Any]:
-    entity = data_map.entities.get(row["entity"])
+def _step_row(row: _Row, *, data_map: DataMap, language: str) -> dict[str, Any]:
+    entity = data_map.entities.get(row.entity)
     note, url, link = "", "", ""
-    if row["state"] in {"erased", "held", "done", "blocked"} and row["records"] and row["kind"] != "cancellation":
-        note = records(row["records"])
-    if row["state"] == "unreachable" and row["until"]:
-        note = _("We try again at %(hour)s; your date does not change.") % {"hour": hour(row["until"])}
-    for key in row.get("blockers", ()):
-        if stated := data_map.blockers.get(key):
-            note = f"{stated.label(language)} · {note}"
-            if stated.fix_url:
-                url, link = stated.fix_url, stated.fix(language) if stated.fix else ""
-            break
+    if (
+        row.state in {"erased", "held", "done", "blocked"}
+        and row.done
+        and row.kind not in {"cancellation", "withdrawal"}
+    ):
+        note = records(row.done)
+    if row.state == "unreachable" and row.until:
+        note = _("We try again at %(hour)s; your date does not change.") % {"hour": hour(row.until)}
+    for stated in (data_map.blockers[key] for key in row.blockers if key in data_map.blockers):
+        note = f"{stated.label(language)} · {note}"
+        url, link = stated.fix_url, stated.fix(language) if stated.fix else ""
+        break
     return {
-        "company": entity.name(language) if entity else _("All companies"),
-        "data": listed(list(dict.fromkeys(row["names"]))) if entity else "",
-        "state": row["state"], "kind": row["kind"], "done": row["done"], "total": row["total"],
-        "note": note, "url": url, "link": link,
+        "company": entity.service(language) if entity else _("All companies"),
+        "data": listed(list(dict.fromkeys(row.names))) if entity else "",
+        "state": row.state, "kind": row.kind, "done": row.done, "total": row.total,
+        "note": note, "url": url if link else "", "link": link,
     }  # fmt: skip
 
 
@@ -530,11 +503,11 @@ class Part:
     fate: str
     title: str
     text: str
-    lines: tuple[Mapping[str, Any], ...]
+    lines: tuple[PlanLine, ...]
 
     @property
     def count(self) -> int:
-        return sum(line["count"] for line in self.lines)
+        return sum(line.count for line in self.lines)
 
 
 @dataclass(frozen=True)
@@ -568,9 +541,8 @@ class Outcome:
 
 
 def present_outcome(
-    request: Request, *, plan: Plan | None, citations: Mapping[str, str], data_map: DataMap, language: str,
-    now: datetime,
-) -> Outcome | None:  # fmt: skip
+    request: Request, *, plan: Plan | None, data_map: DataMap, language: str, today: date
+) -> Outcome | None:
     """What became of which records. None before the first round, when the plan says it, and where nothing is erased."""
     if not request.round or Kind(request.kind) in {Kind.ACCESS, Kind.CORRECTION}:
         return None
@@ -585,53 +557,66 @@ def present_outcome(
     holds = list(request.holds.all())
     seen = {hold.collection for hold in holds}
     decided = reviewed_collections(request)
-    rest = present_plan(
-        without(
-            plan,
-            lambda line: line.fate in {Fate.BLOCKED, Fate.KEEP}
-            or (line.fate is Fate.HOLD and line.collection not in seen)
-            or (line.fate is Fate.PERSON and line.collection not in decided),
-        ),
-        data_map=data_map,
-        language=language,
-    ) if plan else None  # fmt: skip
-    line = _Line(data_map, language)
-    checked = _("Looked again: none found.")
+    rest = plan and _rest_of(plan, seen=seen, decided=decided, data_map=data_map, language=language, today=today)
+    line = _LineMaker(data_map, language)
     parts = [
-        Part("gone", "done", _("Deleted"), checked, tuple(line(key, n, "done", "") for key, n in gone.items())),
-        Part("going", "go", _("Still to be deleted"), "", tuple(line(key, n, "erase", "") for key, n in going.items())),
-    ]
+        Part(
+            "gone", "done", _("Deleted"), _("We looked again and found none of it."),
+            tuple(line(key, count, Fate.ERASE) for key, count in gone.items()),
+        ),
+        Part(
+            "going", "go", _("Still to be deleted"), "",
+            tuple(line(key, count, Fate.ERASE) for key, count in going.items()),
+        ),
+    ]  # fmt: skip
     if rest:
         parts += [
             Part(
                 "waiting", "wait", _("Waits for something"),
-                _("Once it is settled this part goes on by itself; you need not ask again."),
-                _as_lines(rest["waiting"]),
+                _("Once it is settled this part goes on by itself; you need not ask again."), rest.waiting.lines,
             ),
-            Part("person", "wait", _("A person decides"), "", _as_lines(rest["person"])),
+            Part("person", "wait", _("A person decides"), "", rest.person.lines),
         ]  # fmt: skip
-    held = [item for item in group_holds(holds, citations=citations, data_map=data_map, language=language)]
+    held = tuple(item.line for item in group_holds(holds, data_map=data_map, language=language))
     parts.append(
         Part(
             "kept", "hold", _("Kept by law"), _("Stored, not used. We delete each on its date and tell you."),
-            (*(item.line for item in held), *(_as_lines(rest["kept"]) if rest else ())),
+            (*held, *(rest.kept.lines if rest else ())),
         )
     )  # fmt: skip
-    if plan:
-        settled = [
-            line(item.collection, item.count, "keep", _settled_text(decided[item.collection]), key=item.key)
-            for item in plan.of(Fate.PERSON)
-            if item.collection in decided
-        ]
-        parts.append(Part("settled", "use", _("Settled by a case worker"), "", tuple(settled)))
+    settled = [
+        line(item.collection, item.count, Fate.KEEP, text=_settled_text(decided[item.collection]), key=item.key)
+        for item in (plan.of(Fate.PERSON) if plan else ())
+        if item.collection in decided
+    ]
+    parts.append(Part("settled", "use", _("Settled by a case worker"), "", tuple(settled)))
     if rest:
         parts.append(
             Part(
                 "use", "use", _("In use for your services"),
-                _("You still use these services. It can go once you cancel them."), _as_lines(rest["in_use"]),
+                _("You still use these services. It can go once you cancel them."), rest.in_use.lines,
             )
         )  # fmt: skip
     return Outcome(tuple(part for part in parts if part.lines))
+
+
+def _rest_of(
+    plan: Plan, *, seen: Collection[str], decided: Collection[str], data_map: DataMap, language: str, today: date
+) -> PlanView:
+    """What neither a step, a hold nor a decision tells better than the plan."""
+
+    def untold(line: Line) -> bool:
+        match line.fate:
+            case Fate.BLOCKED | Fate.KEEP:
+                return True
+            case Fate.HOLD:
+                return line.collection not in seen
+            case Fate.PERSON:
+                return line.collection not in decided
+            case _:
+                return False
+
+    return present_plan(without(plan, untold), data_map, language=language, today=today)
 
 
 def _settled_text(decision: str) -> str:
@@ -642,32 +627,26 @@ def _settled_text(decision: str) -> str:
     }[decision]
 
 
-def _as_lines(section: Any) -> tuple[Mapping[str, Any], ...]:
-    lines = section["lines"] if isinstance(section, Mapping) else section.lines
-    return tuple(line if isinstance(line, Mapping) else vars(line) for line in lines)
-
-
 @dataclass(frozen=True)
-class _Line:
-    """Plan lines of our own making, as `parts/line.html` names them."""
+class _LineMaker:
+    """Lines of what the plan does not tell any more."""
 
     data_map: DataMap
     language: str
 
-    def __call__(self, collection: str, count: int, fate: str, text: str, *, key: str = "") -> dict[str, Any]:
+    def __call__(self, collection: str, count: int, fate: Fate, *, text: str = "", key: str = "") -> PlanLine:
         item = self.data_map.collections.get(collection)
-        entity = self.data_map.entities.get(item.entity) if item else None
         reason = REASONS.get(key)
-        return {
-            "name": item.label(self.language) if item else collection,
-            "count": count,
-            "fate": fate,
-            "sensitive": bool(item and item.sensitive),
-            "company": entity.name(self.language) if entity else "",
-            "text": text,
-            "why": reason.text(self.language) if reason else "",
-            "basis": reason.basis if reason else "",
-        }
+        return PlanLine(
+            name=item.label(self.language) if item else collection,
+            count=count,
+            fate=fate,
+            sensitive=bool(item and item.sensitive),
+            company=self.data_map.entities[item.entity].service(self.language) if item else "",
+            text=text or (item.purpose(self.language) if item else ""),
+            why=reason.text(self.language) if reason else "",
+            basis=reason.basis if reason else "",
+        )
 
 
 # ---- what is held ------------------------------------------------------------------------------------------------------
@@ -678,54 +657,50 @@ class HeldLine:
     """The holds of one collection under one rule."""
 
     entity: str
-    line: Mapping[str, Any]
+    line: PlanLine
 
 
-def group_holds(
-    holds: Iterable[Hold], *, citations: Mapping[str, str], data_map: DataMap, language: str
-) -> list[HeldLine]:
+def group_holds(holds: Iterable[Hold], *, data_map: DataMap, language: str) -> list[HeldLine]:
     """What is still held, one line per collection and rule, in the map's order."""
     groups: dict[tuple[str, str], list[Hold]] = {}
     for hold in holds:
         if hold.released_at is None:
             groups.setdefault((hold.collection, hold.rule), []).append(hold)
+    citations = {rule.label: rule.citation for rule in active_rules()} if groups else {}
     order = {key: number for number, key in enumerate(data_map.collections)}
-    make = _Line(data_map, language)
+    make = _LineMaker(data_map, language)
     lines = []
     for (collection, rule), group in sorted(groups.items(), key=lambda pair: order.get(pair[0][0], len(order))):
         days = [hold.last_day for hold in group if hold.last_day]
-        undated = sum(hold.count for hold in group if hold.last_day is None)
         key = next((hold.key for hold in group if hold.last_day), group[0].key)
-        line = make(collection, sum(hold.count for hold in group), "hold", "", key=key)
-        cited = "；".join(dict.fromkeys(citations[code] for code in rule.split("/") if code in citations))
-        line |= {
-            "first_release": min(days, default=None),
-            "last_release": max(days, default=None),
-            "open_ended": undated,
-            "rule": rule,
-            "basis": cited or line["basis"],
-            "text": _("We erase it by ourselves and tell you.") if days else line["why"],
-        }
+        line = make(collection, sum(hold.count for hold in group), Fate.HOLD, key=key)
+        cited = dict.fromkeys(citations[label] for label in rule.split("/") if label in citations)
+        line = replace(
+            line,
+            first_release=min(days, default=None),
+            last_release=max(days, default=None),
+            open_ended=sum(hold.count for hold in group if hold.last_day is None),
+            rule=rule,
+            basis="；".join(cited) or line.basis,
+        )
         lines.append(HeldLine(group[0].entity, line))
     return lines
 
 
-def lately_released(
-    holds: Iterable[Hold], *, data_map: DataMap, language: str, now: datetime
-) -> list[dict[str, Any]]:
+def lately_released(holds: Iterable[Hold], *, data_map: DataMap, language: str, now: datetime) -> list[dict[str, Any]]:
     """What went lately because its date had come; a hold whose date was only moved is not among it."""
-    make = _Line(data_map, language)
+    make = _LineMaker(data_map, language)
     found: dict[tuple[str, date], int] = {}
     for hold in holds:
         if hold.released_at is None or hold.last_day is None or hold.released_at < now - LATELY:
             continue
-        on = local_day(hold.released_at)
-        if hold.last_day < on:
-            found[hold.collection, on] = found.get((hold.collection, on), 0) + hold.count
+        day = local_day(hold.released_at)
+        if hold.last_day < day:
+            found[hold.collection, day] = found.get((hold.collection, day), 0) + hold.count
     rows = []
-    for (collection, on), count in sorted(found.items(), key=lambda pair: pair[0][1], reverse=True):
-        line = make(collection, count, "done", "")
-        rows.append({"on": on, "name": line["name"], "company": line["company"], "count": count})
+    for (collection, day), count in sorted(found.items(), key=lambda pair: pair[0][1], reverse=True):
+        line = make(collection, count, Fate.ERASE)
+        rows.append({"on": day, "name": line.name, "company": line.company, "count": count})
     return rows
 
 

@@ -82,6 +82,13 @@ def test_staff_see_all_and_change_no_role(db: None, django_as: AsRole) -> None:
         User.objects.filter(pk=me.pk).update(role="admin")
 
 
+def test_staff_change_their_own_row_alone(db: None, django_as: AsRole) -> None:
+    me, other = make_user(django_as, role="support"), make_user(django_as)
+    rls.acting_as(me.pk, staff=True)
+    assert User.objects.filter(pk=me.pk).update(language="en") == 1
+    assert User.objects.filter(pk=other.pk).update(password="x") == 0
+
+
 def test_reset_leaves_the_web_role_and_nobody(db: None, django_as: AsRole) -> None:
     rls.acting_as(make_user(django_as, role="support").pk, staff=True)
     assert current_role()[0] == "portal_staff"

@@ -1,0 +1,705 @@
+"""The desk: staff look at the queue, take a case, decide it with a reason, and watch it being carried out."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.core import signing
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import get_language, gettext_noop, ngettext
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.identities import find_users, get_identities
+from accounts.models import User
+from accounts.permissions import can, staff_required
+from portal.core import clock
+from rights.actions import review
+from rights.datamap import DataMap, load_live_map
+from rights.kernel.clock import local_day
+from rights.kernel.decisions import REASONS
+from rights.kernel.plan import Plan
+from rights.kernel.states import Kind, State
+from rights.models import Request, Step
+from rights.queries import QUEUE_PAGE, QUEUE_VIEWS, due_of, queue, queue_counts, stored_plan
+from rights.transitions import StaleRequest
+from rights.web import person_of
+from rights.web.desk_forms import APPROVALS, DecisionForm, outcome_choices, persons_of
+from rights.web.keyset import read_page
+from rights.web.present_case import (
+    approval_letter,
+    collection_label,
+    extended_due,
+    kind_word,
+    present_case_plan,
+    present_earlier,
+    present_events,
+    present_head,
+    present_judgements,
+    present_person,
+    present_rows,
+    present_steps,
+    recipients_of,
+    refusal_letter,
+    verification_words,
+)
+from rights.web.present_request import present_asked
+
+COUNT_BOUND = 1000
+ORDER = ("priority", "started_on", "received_at", "id")
+CLOSED_ORDER = ("-closed_at", "-id")
+PERSON_ORDER = ("-received_at", "-id")
+SALT = "desk.version"
+SEARCHED = ("account_no", "phone", "id_number", "client_id")
+
+# What the domain may say to a reviewer; it speaks English, and the page translates.
+gettext_noop("Somebody else has taken this case.")
+gettext_noop("The case has moved on.")
+gettext_noop("Nobody decides their own case.")
+gettext_noop("Choose a reason.")
+gettext_noop("Choose a reason for refusing.")
+gettext_noop("Write what the person is told.")
+gettext_noop("Write the question.")
+gettext_noop("An extension needs a reason.")
+gettext_noop("The deadline has passed; it can no longer be extended.")
+gettext_noop("It was extended once already.")
+gettext_noop("The undo period is over; the changes have begun.")
+
+
+# --- the queue
+
+
+@dataclass(frozen=True)
+class RailItem:
+    name: str
+    url: str
+    count: int | None
+    current: bool
+    hot: bool
+
+
+@dataclass(frozen=True)
+class RailGroup:
+    title: str
+    items: tuple[RailItem, ...]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A filter as a removable chip; `url` is the queue without it."""
+
+    name: str
+    value: str
+    url: str
+
+
+@never_cache
+@require_safe
+@staff_required("request.view")
+def show_queue(request: HttpRequest) -> HttpResponse:
+    """A saved view, the most urgent by law first, page by page. A reference in `q` opens its case."""
+    now, reviewer = clock.now(), person_of(request)
+    if reference := request.GET.get("q", "").strip():
+        found = _find_by_reference(reference)
+        if found:
+            return redirect("desk:case", found.pk)
+        messages.error(request, _("No case has the reference %(reference)s.") % {"reference": reference[:40]})
+        return redirect("desk:queue")
+    view = request.GET.get("view", "todo")
+    if view not in QUEUE_VIEWS:
+        raise Http404
+    kind = request.GET.get("kind", "")
+    if kind and kind not in set(Kind):
+        raise Http404
+    person = _filtered_person(request)
+    all_of_view, order = _query_of(view, person=person, reviewer=reviewer)
+    kinds = Counter(all_of_view.order_by().values_list("kind", flat=True)[:COUNT_BOUND])
+    query = all_of_view.filter(kind=kind) if kind else all_of_view
+    query = query.select_related("subject", "reviewer").prefetch_related("questions")
+    page = read_page(query, order=order, cursor=request.GET.get("page", ""), size=QUEUE_PAGE)
+    total = kinds[kind] if kind else kinds.total()
+    rows = present_rows(page.rows, reviewer=reviewer, data_map=load_live_map(), now=now)
+    stated = {"view": view, "kind": kind, "person": str(person.pk) if person else ""}
+    late = sum(1 for row in rows if row.days_left is not None and row.days_left < 0 and not row.paused)
+    today = sum(1 for row in rows if row.days_left == 0 and not row.paused)
+    return render(
+        request,
+        "desk/queue.html",
+        {
+            "view": {
+                "title": _("All requests of one person") if person else _view_names()[view],
+                "count": total,
+                "sentence": _urgency(late=late, today=today) if total <= QUEUE_PAGE else "",
+            },
+            "views": _rail(view=view, kind=kind, kinds=kinds, person=person, reviewer=reviewer),
+            "filters": _filters(stated, person=person),
+            "rows": rows,
+            "updated_at": now,
+            "first": page.first,
+            "last": page.first + len(rows) - 1,
+            "total": max(total, page.first + len(rows) - 1),
+            "previous_url": _queue_url({**stated, "page": page.previous}) if page.previous else "",
+            "next_url": _queue_url({**stated, "page": page.next}) if page.next else "",
+        },
+    )
+
+
+def _query_of(
+    view: str, *, person: User | None, reviewer: User
+) -> tuple["QuerySet[Request, Request]", tuple[str, ...]]:
+    if person is not None:
+        return Request.objects.filter(subject=person, received_at__isnull=False), PERSON_ORDER
+    return queue(view, reviewer=reviewer), CLOSED_ORDER if view == "closed" else ORDER
+
+
+def _view_names() -> dict[str, str]:
+    return {
+        "todo": _("To decide"),
+        "mine": _("Mine"),
+        "waiting": _("Waiting for the person"),
+        "deferred": _("Put off"),
+        "acting": _("Being carried out"),
+        "failed": _("Failed"),
+        "closed": _("Closed"),
+    }
+
+
+def _rail(
+    *, view: str, kind: str, kinds: Mapping[str, int], person: User | None, reviewer: User
+) -> tuple[RailGroup, ...]:
+    counts = queue_counts(reviewer=reviewer, bound=COUNT_BOUND)
+    views = tuple(
+        RailItem(
+            name=name,
+            url=_queue_url({"view": key}),
+            count=counts.get(key),
+            current=key == view and not kind and person is None,
+            hot=key == "failed",
+        )
+        for key, name in _view_names().items()
+    )
+    stated = {"view": view, "person": str(person.pk) if person else ""}
+    items = tuple(
+        RailItem(
+            name=kind_word(item),
+            url=_queue_url({**stated, "kind": item.value}),
+            count=kinds.get(item.value, 0),
+            current=item.value == kind,
+            hot=False,
+        )
+        for item in Kind
+    )
+    return RailGroup(_("Views"), views), RailGroup(_("Of these"), items)
+
+
+def _filters(stated: Mapping[str, str], *, person: User | None) -> list[Filter]:
+    found = []
+    if stated["kind"]:
+        found.append(Filter(_("Kind"), kind_word(stated["kind"]), _queue_url({**stated, "kind": ""})))
+    if person is not None:
+        found.append(Filter(_("Person"), person.masked_name, _queue_url({**stated, "person": ""})))
+    return found
+
+
+def _urgency(*, late: int, today: int) -> str:
+    words = []
+    if late:
+        words.append(ngettext("%(n)s late", "%(n)s late", late) % {"n": late})
+    if today:
+        words.append(ngettext("%(n)s due today", "%(n)s due today", today) % {"n": today})
+    return ("，" if (get_language() or "zh").startswith("zh") else ", ").join(words)
+
+
+def _queue_url(stated: Mapping[str, str]) -> str:
+    told = {key: value for key, value in stated.items() if value and (key, value) != ("view", "todo")}
+    return reverse("desk:queue") + (f"?{urlencode(told)}" if told else "")
+
+
+def _filtered_person(request: HttpRequest) -> User | None:
+    text = request.GET.get("person", "")
+    if not text:
+        return None
+    try:
+        return get_object_or_404(User, pk=UUID(text))
+    except ValueError:
+        raise Http404 from None
+
+
+@require_POST
+@staff_required("request.view")
+def search(request: HttpRequest) -> HttpResponse:
+    """Find by exact reference, account number, phone or ID number. By POST, so that no number lands in an address."""
+    words = request.POST.get("q", "").strip()[:64]
+    if found := _find_by_reference(words):
+        return redirect("desk:case", found.pk)
+    if person := _find_person(words):
+        return redirect(_queue_url({"person": str(person.pk)}))
+    messages.error(request, _("Nothing was found. Only a whole reference, account, phone or ID number is looked up."))
+    return redirect("desk:queue")
+
+
+def _find_by_reference(words: str) -> Request | None:
+    return Request.objects.filter(reference=words.upper()).first() if words else None
+
+
+def _find_person(words: str) -> User | None:
+    if not words:
+        return None
+    for kind in ("account_no", "phone"):
+        user = User.objects.find_by(kind, words)
+        if user is not None and not user.is_staff_role:
+            return user
+    found = [user for kind in SEARCHED for user in find_users(kind, words) if not user.is_staff_role]
+    return found[0] if found else None
+
+
+# --- one case
+
+
+@never_cache
+@require_safe
+@staff_required("request.view")
+def case(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Who asks, what would happen, the decision."""
+    item = _case(pk)
+    return _show_case(request, item, now=clock.now())
+
+
+def _case(pk: UUID) -> Request:
+    """A submitted request; drafts are nobody's business but their writer's."""
+    return get_object_or_404(
+        Request.objects.select_related("subject", "filed_by", "reviewer").prefetch_related("questions"),
+        pk=pk,
+        received_at__isnull=False,
+    )
+
+
+def _plan_of(item: Request, *, now: datetime) -> Plan | None:
+    """What would happen now while it is to be decided; afterwards what was decided."""
+    return review.live_plan(item, now=now) if _is_open_for_decision(item) else stored_plan(item)
+
+
+def _is_open_for_decision(item: Request) -> bool:
+    state = State(item.state)
+    return state is State.REVIEW or (state is State.DEFERRED and item.approved_at is None)
+
+
+def _lock_of(item: Request, *, reviewer: User) -> str:
+    """Why this reviewer cannot decide the case now; empty where they can."""
+    if not can(reviewer, "request.decide"):
+        return _("Your role looks at cases and does not decide them.")
+    if is_own_case(item, reviewer):
+        return _("Nobody decides their own case.")
+    if not _is_open_for_decision(item):
+        return _state_words(item)
+    if item.reviewer_id not in {None, reviewer.pk}:
+        name = item.reviewer.display_name if item.reviewer else ""
+        return _("This case belongs to %(name)s.") % {"name": name}
+    return ""
+
+
+def _state_words(item: Request) -> str:
+    match State(item.state):
+        case State.WAITING:
+            return _("The person has been asked. The clock stands until they answer.")
+        case State.DEFERRED:
+            return _("It was approved beforehand and goes on by itself once nothing is in the way.")
+        case State.ACTING:
+            return _("It is being carried out.")
+        case State.CLOSED:
+            return _("It is closed.")
+        case _:
+            return _("It is being checked and comes to the desk if a person is needed.")
+
+
+def is_own_case(item: Request, reviewer: User) -> bool:
+    """Whether the case is the reviewer's own, also where they filed it from another account."""
+    if reviewer.pk in {item.subject_id, item.filed_by_id}:
+        return True
+    mine = get_identities(reviewer)
+    for user in {item.subject, item.filed_by}:
+        theirs = get_identities(user)
+        if any(mine.get(kind) and mine[kind] == theirs.get(kind) for kind in ("id_number", "phone")):
+            return True
+    return False
+
+
+def _off_outcomes(item: Request, plan: Plan | None, *, now: datetime) -> dict[str, str]:
+    """Outcomes that cannot be chosen now, each with why."""
+    off = {}
+    if plan and plan.unknown:
+        off["approve"] = _("a system does not answer")
+    if State(item.state) is State.DEFERRED:
+        off["ask"] = off["extend"] = _("not while it is put off")
+    elif item.extended_at:
+        off["extend"] = _("extended once already")
+    elif due_of(item, now=now).is_late:
+        off["extend"] = _("the deadline has passed")
+    return off
+
+
+def _make_form(item: Request, plan: Plan | None, data_map: DataMap, *, now: datetime, data: Any = None) -> DecisionForm:
+    kind = Kind(item.kind)
+    letter = approval_letter(item, plan, due=due_of(item, now=now).on) if plan else ""
+    return DecisionForm(
+        data,
+        kind=kind,
+        persons=persons_of(kind, plan),
+        data_map=data_map,
+        off=_off_outcomes(item, plan, now=now),
+        initial={"reason": APPROVALS[kind][0], "letter": letter, "version": seal_version(item, plan)},
+    )
+
+
+def _show_case(
+    request: HttpRequest,
+    item: Request,
+    *,
+    now: datetime,
+    plan: Plan | None = None,
+    form: DecisionForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    reviewer, data_map = person_of(request), load_live_map()
+    plan = plan or _plan_of(item, now=now)
+    locked = _lock_of(item, reviewer=reviewer)
+    if not locked and form is None:
+        form = _make_form(item, plan, data_map, now=now)
+    taken_by_other = item.reviewer_id not in {None, reviewer.pk}
+    steps = present_steps(item, data_map=data_map, now=now)
+    return render(
+        request,
+        "desk/case.html",
+        {
+            "case": present_head(item, reviewer=reviewer, plan=plan, data_map=data_map, now=now),
+            "today": local_day(now),
+            "person": present_person(item),
+            "verified": verification_words(item),
+            "asks": present_asked(item, data_map=data_map, language=get_language() or "zh-hans"),
+            "earlier": present_earlier(item, data_map),
+            "recipients": recipients_of(plan, data_map) if plan else "",
+            "plan": present_case_plan(item, plan, data_map) if plan else None,
+            "judge": present_judgements(item, plan=plan, data_map=data_map),
+            "steps": steps,
+            "failed": [step for step in steps if step.retry_url] if can(reviewer, "request.decide") else [],
+            "events": present_events(item, data_map),
+            "can_decide": not locked,
+            "locked": locked,
+            "form": form,
+            "decide_url": reverse("desk:decide", args=[item.pk]),
+            "outcomes": _outcomes(item, form, plan, now=now) if form else [],
+            "undo": _undo(item, reviewer=reviewer, now=now),
+            "undo_text": _undo_text(item),
+            "claim_url": "",
+            "take_url": _take_url(item, reviewer) if not taken_by_other else "",
+            "release_url": reverse("desk:release", args=[item.pk]) if item.reviewer_id == reviewer.pk else "",
+        },
+        status=status,
+    )
+
+
+def _take_url(item: Request, reviewer: User) -> str:
+    free = item.reviewer_id is None and item.state != State.CLOSED
+    return reverse("desk:claim", args=[item.pk]) if free and can(reviewer, "request.claim") else ""
+
+
+def _outcomes(item: Request, form: DecisionForm, plan: Plan | None, *, now: datetime) -> list[Any]:
+    off = _off_outcomes(item, plan, now=now)
+    texts = {
+        "approve": _("for the day nothing is in the way") if item.state == State.DEFERRED else "",
+        "ask": _("the clock stands"),
+        "refuse": _("at once; cannot be taken back"),
+        "extend": _("until %(day)s") % {"day": extended_due(item, now=now).isoformat()},
+    }
+    return outcome_choices(chosen=str(form["outcome"].value() or ""), off=off, texts=texts)
+
+
+def _undo(item: Request, *, reviewer: User, now: datetime) -> dict[str, Any] | None:
+    """A decision that can still be taken back: approved by a person, nothing begun."""
+    until = item.act_after
+    if item.state != State.ACTING or item.round or until is None or now >= until:
+        return None
+    if not can(reviewer, "request.decide") or not item.decisions.filter(outcome="approve").exists():
+        return None
+    return {"until": until, "url": reverse("desk:undo", args=[item.pk])}
+
+
+def _undo_text(item: Request) -> str:
+    if item.state == State.DEFERRED:
+        return _("Nothing is changed before the facts in the way have cleared.")
+    seconds = settings.UNDO_SECONDS
+    if seconds < 60:
+        time = ngettext("%(n)s second", "%(n)s seconds", seconds) % {"n": seconds}
+    else:
+        time = ngettext("%(n)s minute", "%(n)s minutes", seconds // 60) % {"n": seconds // 60}
+    return _("An approval can be taken back for %(time)s; nothing is changed before.") % {"time": time}
+
+
+# --- what the reviewer saw
+
+
+def seal_version(item: Request, plan: Plan | None) -> str:
+    """What a page showed of a case, signed, to be compared when the decision comes back."""
+    return signing.dumps(_snapshot(item, plan), salt=SALT, compress=True)
+
+
+def _snapshot(item: Request, plan: Plan | None) -> dict[str, Any]:
+    questions = list(item.questions.all())
+    return {
+        "case": str(item.pk),
+        "state": item.state,
+        "reviewer": str(item.reviewer_id or ""),
+        "facts": [
+            str(item.approved_at or ""),
+            str(item.extended_at or ""),
+            len(questions),
+            sum(1 for question in questions if question.answered_at),
+        ],
+        "lines": _line_digests(plan) if plan else [],
+        "blockers": sorted(fact.key for fact in plan.blockers) if plan else [],
+        "unknown": sorted(plan.unknown) if plan else [],
+    }
+
+
+def _line_digests(plan: Plan) -> list[list[Any]]:
+    return [
+        [line.collection, line.fate.value, line.count, line.key, line.rule or "",
+         str(line.first_release or ""), str(line.last_release or ""), line.open_ended]
+        for line in plan.lines
+        if line.count
+    ]  # fmt: skip
+
+
+def what_changed(version: str, item: Request, plan: Plan | None, data_map: DataMap) -> list[str]:
+    """What is different from what the reviewer saw, in words; empty where nothing is.
+
+    `plan` None compares the case alone: a question or a refusal rests on no plan.
+    """
+    try:
+        seen = signing.loads(version, salt=SALT)
+    except signing.BadSignature:
+        return [_("The page was too old to tell what you saw.")]
+    fresh = _snapshot(item, plan)
+    if seen["case"] != fresh["case"]:
+        return [_("The form belongs to another case.")]
+    found = []
+    if seen["state"] != fresh["state"]:
+        found.append(_("The case has moved on."))
+    if seen["reviewer"] != fresh["reviewer"] and fresh["reviewer"]:
+        found.append(_("Somebody else has taken this case."))
+    if seen["facts"] != fresh["facts"] and not found:
+        found.append(_("Something was decided or answered meanwhile."))
+    if plan is not None:
+        found += _changed_lines(seen, fresh, data_map)
+    return found
+
+
+def _changed_lines(seen: Mapping[str, Any], fresh: Mapping[str, Any], data_map: DataMap) -> list[str]:
+    language = get_language() or "zh-hans"
+    found = []
+    before, after = _by_collection(seen["lines"]), _by_collection(fresh["lines"])
+    for collection in dict.fromkeys([*before, *after]):
+        old, new = before.get(collection, []), after.get(collection, [])
+        if old != new:
+            found.append(
+                _("%(name)s: %(before)s, now %(after)s.")
+                % {
+                    "name": collection_label(collection, data_map, language),
+                    "before": _fates_words(old),
+                    "after": _fates_words(new),
+                }
+            )
+    names = {key: item.label(language) for key, item in data_map.blockers.items()}
+    for key in sorted(set(fresh["blockers"]) - set(seen["blockers"])):
+        found.append(_("New in the way: %(what)s.") % {"what": names.get(key, key)})
+    for key in sorted(set(seen["blockers"]) - set(fresh["blockers"])):
+        found.append(_("No longer in the way: %(what)s.") % {"what": names.get(key, key)})
+    for key in sorted(set(fresh["unknown"]) ^ set(seen["unknown"])):
+        system = data_map.systems[key].label(language) if key in data_map.systems else key
+        found.append(
+            _("%(system)s does not answer now.") % {"system": system}
+            if key in fresh["unknown"]
+            else _("%(system)s answers again.") % {"system": system}
+        )
+    return found
+
+
+def _by_collection(lines: list[list[Any]]) -> dict[str, list[list[Any]]]:
+    found: dict[str, list[list[Any]]] = {}
+    for line in lines:
+        found.setdefault(line[0], []).append(line[1:])
+    return found
+
+
+def _fates_words(lines: list[list[Any]]) -> str:
+    words = {
+        "erase": _("%(n)s to erase"),
+        "mask": _("%(n)s to blank"),
+        "blocked": _("%(n)s blocked"),
+        "person": _("%(n)s to be judged"),
+        "hold": _("%(n)s held"),
+        "keep": _("%(n)s in use"),
+    }
+    told = [words.get(line[0], "%(n)s") % {"n": f"{line[1]:,}"} for line in lines]
+    return " + ".join(told) or _("none")
+
+
+# --- acts
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@staff_required("request.decide")
+def decide(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One decision on what the reviewer saw. A page that is out of date is refused and says what changed."""
+    if request.method != "POST":
+        return redirect("desk:case", pk)
+    now, item, reviewer, data_map = clock.now(), _case(pk), person_of(request), load_live_map()
+    if locked := _lock_of(item, reviewer=reviewer):
+        messages.error(request, locked)
+        return _show_case(request, item, now=now, status=409)
+    plan = _plan_of(item, now=now)
+    form = _make_form(item, plan, data_map, now=now, data=request.POST)
+    valid = form.is_valid()
+    rests_on_plan = request.POST.get("outcome") == "approve"
+    changed = what_changed(request.POST.get("version", ""), item, plan if rests_on_plan else None, data_map)
+    if changed:
+        form.add_error(None, _("Nothing was decided: the case is not what you saw. Look again and confirm."))
+        for words in changed[:20]:
+            form.add_error(None, words)
+        return _show_again(request, item, form, plan=plan, now=now, status=409)
+    if not valid:
+        return _show_again(request, item, form, plan=plan, now=now, status=422)
+    if _offers_refusal(item, form):
+        return _show_again(request, item, form, plan=plan, now=now, status=422)
+    try:
+        said = _carry_out(item, form, plan=plan, reviewer=reviewer, now=now)
+    except (review.CannotDecide, StaleRequest) as error:
+        form.add_error(None, _(str(error)))
+        return _show_again(request, _case(pk), form, plan=plan, now=now, status=409)
+    messages.success(request, said)
+    return redirect("desk:case", pk)
+
+
+def _offers_refusal(item: Request, form: DecisionForm) -> bool:
+    """A refusal goes out at once: its letter is shown before it is sent. True where it was put in place just now."""
+    if form.cleaned_data["outcome"] != "refuse":
+        return False
+    words = form.cleaned_data["letter"].strip()
+    key = form.cleaned_data["reason"]
+    drafts = {refusal_letter(item, key=other) for other in form.refusals if other != key}
+    if words and words != str(form["letter"].initial or "").strip() and words not in drafts:
+        return False
+    form.data = form.data.copy()
+    form.data["letter"] = refusal_letter(item, key=key)
+    form.add_error("letter", _("This is what the person gets. Read it, change it if need be, and confirm once more."))
+    return True
+
+
+def _show_again(
+    request: HttpRequest, item: Request, form: DecisionForm, *, plan: Plan | None, now: datetime, status: int
+) -> HttpResponse:
+    """The page with the reviewer's answers kept and what is true now."""
+    data = form.data.copy()
+    data["version"] = seal_version(item, plan)
+    form.data = data
+    return _show_case(request, item, now=now, plan=plan, form=form, status=status)
+
+
+def _carry_out(item: Request, form: DecisionForm, *, plan: Plan | None, reviewer: User, now: datetime) -> str:
+    """The one act of the domain that the outcome stands for. A case nobody has is the reviewer's from here on."""
+    if item.reviewer_id is None:
+        review.claim(item, reviewer=reviewer, now=now)
+    answers = form.cleaned_data
+    letter = answers["letter"].strip()
+    match answers["outcome"]:
+        case "approve" if plan is not None:
+            review.approve(
+                item, reviewer=reviewer, key=answers["reason"], text=letter or _standard_text(item, answers["reason"]),
+                lines=form.lines, plan=plan, now=now,
+            )  # fmt: skip
+            return _("Approved.")
+        case "ask":
+            review.ask(item, reviewer=reviewer, text=letter, now=now)
+            return _("The question was sent. The clock stands until it is answered.")
+        case "refuse":
+            review.refuse(item, reviewer=reviewer, key=answers["reason"], text=letter, now=now)
+            return _("Refused. The person is told the reason and what they can do.")
+        case "extend":
+            review.extend(item, reviewer=reviewer, reason=letter, now=now)
+            return _("Extended until %(day)s.") % {"day": due_of(item, now=now).on.isoformat()}
+        case _:
+            raise review.CannotDecide("The case has moved on.")
+
+
+def _standard_text(item: Request, key: str) -> str:
+    return REASONS[key].text(item.subject.language)
+
+
+@require_POST
+@staff_required("request.claim")
+def claim(request: HttpRequest, pk: UUID) -> HttpResponse:
+    item, reviewer = _case(pk), person_of(request)
+    if is_own_case(item, reviewer):
+        messages.error(request, _("Nobody decides their own case."))
+        return redirect("desk:case", pk)
+    try:
+        review.claim(item, reviewer=reviewer, now=clock.now())
+    except StaleRequest as error:
+        messages.error(request, _(str(error)))
+    return _back(request, pk)
+
+
+@require_POST
+@staff_required("request.claim")
+def release(request: HttpRequest, pk: UUID) -> HttpResponse:
+    review.release(_case(pk), reviewer=person_of(request), now=clock.now())
+    return redirect("desk:queue")
+
+
+@require_POST
+@staff_required("request.decide")
+def undo(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Take an approval back before anything was done."""
+    item, reviewer = _case(pk), person_of(request)
+    if is_own_case(item, reviewer):
+        raise PermissionDenied
+    if item.state != State.ACTING:
+        messages.error(request, _("There is no decision to take back."))
+        return redirect("desk:case", pk)
+    try:
+        review.undo(item, reviewer=reviewer, now=clock.now())
+    except (review.CannotDecide, StaleRequest) as error:
+        messages.error(request, _(str(error)))
+    else:
+        messages.success(request, _("The decision was taken back; nothing was changed."))
+    return redirect("desk:case", pk)
+
+
+@require_POST
+@staff_required("request.decide")
+def retry(request: HttpRequest, pk: int) -> HttpResponse:
+    """Try a failed step again, now."""
+    step = get_object_or_404(Step.objects.select_related("request"), pk=pk)
+    review.retry_step(step, reviewer=person_of(request), now=clock.now())
+    messages.success(request, _("It is tried again now."))
+    return redirect("desk:case", step.request_id)
+
+
+def _back(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """To the page the button was on, else to the case."""
+    where = request.META.get("HTTP_REFERER", "")
+    if url_has_allowed_host_and_scheme(where, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
+        return redirect(where)
+    return redirect("desk:case", pk)
