@@ -50,7 +50,9 @@ class Matter:
 
     def concerns(self, collection: Collection) -> bool:
         """Whether the request may change or show the collection at all."""
-        if collection.confidential or (self.entities and collection.entity not in self.entities):
+        if self.kind is Kind.CORRECTION or collection.confidential:
+            return False
+        if self.entities and collection.entity not in self.entities:
             return False
         return self.kind is not Kind.WITHDRAWAL or collection.consent in self.purposes
 

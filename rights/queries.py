@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
 from rights.kernel import clock
@@ -90,11 +90,11 @@ def queue(view: str, *, reviewer: User) -> QuerySet[Request]:
         "waiting": Q(state=State.WAITING),
         "deferred": Q(state=State.DEFERRED),
         "acting": Q(state__in=[State.ACTING, State.CHECKING]),
-        "failed": Q(state=State.ACTING, steps__state=Step.State.DEAD),
+        "failed": Q(Exists(Step.objects.filter(request=OuterRef("pk"), state=Step.State.DEAD)), state=State.ACTING),
         "closed": Q(state=State.CLOSED, received_at__isnull=False),
     }[view]
     order = ("-closed_at", "-id") if view == "closed" else ("priority", "started_on", "received_at", "id")
-    return Request.objects.filter(chosen).distinct().order_by(*order)
+    return Request.objects.filter(chosen).order_by(*order)
 
 
 def queue_counts(*, reviewer: User, bound: int = 1000) -> dict[str, int]:

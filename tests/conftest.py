@@ -38,7 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
     hands_out = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
     if not hasattr(config, "workerinput"):
         messages.compile_catalogues()
-    if hands_out or config.option.collectonly or config.option.help:
+    if hands_out:
+        return  # the environment is passed on to those who run the tests, and they make their own
+    if config.option.collectonly or config.option.help:
         _name_parts_without_starting()
     else:
         _stack.append(stacks.start_stack())

@@ -15,6 +15,7 @@ import pytest
 import redis
 
 from portal import embedded
+from portal.embedded import place
 from tests.waiting import wait_until
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -22,6 +23,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 HOLD = """
 import pathlib, sys
 from portal import embedded
+from portal.embedded import place
 embedded.ensure(pathlib.Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
@@ -197,6 +199,6 @@ def test_a_full_disk_is_said_in_one_line(folder: Path, monkeypatch: pytest.Monke
     def refuse(*args: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(embedded, "_write_private", refuse)
+    monkeypatch.setattr(place, "write_private", refuse)
     with pytest.raises(embedded.EmbeddedError, match=r"^The disk is full: .*Free some space"):
         embedded.ensure(folder)

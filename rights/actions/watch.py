@@ -62,7 +62,8 @@ def find_due(*, now: datetime) -> list[Request]:
         .filter(Q(state=Step.State.READY) | Q(state=Step.State.RUNNING, lease_until__lt=now))
         .values("request_id")
     )
-    return [*acting.order_by("priority", "started_on", "id")[:PAGE], *releasing[:PAGE]]
+    found = [*acting.order_by("priority", "started_on", "id")[:PAGE], *releasing[:PAGE]]
+    return list({request.pk: request for request in found}.values())
 
 
 def watch_deadlines(*, now: datetime) -> int:

@@ -1,6 +1,7 @@
 """Pages: a person asks and follows, staff decide. Views read, call one act of the domain, and show."""
 
 from django.http import HttpRequest
+from django.utils.translation import get_language
 
 from accounts.models import User
 
@@ -11,3 +12,8 @@ def person_of(request: HttpRequest) -> User:
     if not user.is_authenticated:
         raise AssertionError("The view's decorator lets nobody through who is not signed in.")
     return user
+
+
+def language_of_page() -> str:
+    """The language in which the page is written."""
+    return get_language() or "zh-hans"

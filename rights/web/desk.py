@@ -522,10 +522,11 @@ def _changed_lines(seen: Mapping[str, Any], fresh: Mapping[str, Any], data_map: 
                 }
             )
     names = {key: item.label(language) for key, item in data_map.blockers.items()}
-    for key in sorted(set(fresh["blockers"]) - set(seen["blockers"])):
-        found.append(_("New in the way: %(what)s.") % {"what": names.get(key, key)})
-    for key in sorted(set(seen["blockers"]) - set(fresh["blockers"])):
-        found.append(_("No longer in the way: %(what)s.") % {"what": names.get(key, key)})
+    arrived, cleared = (
+        sorted(set(one["blockers"]) - set(other["blockers"])) for one, other in ((fresh, seen), (seen, fresh))
+    )
+    found += [_("New in the way: %(what)s.") % {"what": names.get(key, key)} for key in arrived]
+    found += [_("No longer in the way: %(what)s.") % {"what": names.get(key, key)} for key in cleared]
     for key in sorted(set(fresh["unknown"]) ^ set(seen["unknown"])):
         system = data_map.systems[key].label(language) if key in data_map.systems else key
         found.append(
@@ -601,8 +602,7 @@ def _offers_refusal(item: Request, form: DecisionForm) -> bool:
     drafts = {refusal_letter(item, key=other) for other in form.refusals if other != key}
     if words and words != str(form["letter"].initial or "").strip() and words not in drafts:
         return False
-    form.data = form.data.copy()
-    form.data["letter"] = refusal_letter(item, key=key)
+    form.data = {**form.data, "letter": refusal_letter(item, key=key)}
     form.add_error("letter", _("This is what the person gets. Read it, change it if need be, and confirm once more."))
     return True
 
@@ -611,9 +611,7 @@ def _show_again(
     request: HttpRequest, item: Request, form: DecisionForm, *, plan: Plan | None, now: datetime, status: int
 ) -> HttpResponse:
     """The page with the reviewer's answers kept and what is true now."""
-    data = form.data.copy()
-    data["version"] = seal_version(item, plan)
-    form.data = data
+    form.data = {**form.data, "version": seal_version(item, plan)}
     return _show_case(request, item, now=now, plan=plan, form=form, status=status)
 
 

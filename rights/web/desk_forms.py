@@ -87,8 +87,8 @@ class DecisionForm(forms.Form):
     outcome = forms.ChoiceField(
         choices=[(value, value) for value in OUTCOMES],
         label=gettext_lazy("Outcome"),
-        error_messages={"required": gettext_lazy("Choose an outcome."), "invalid_choice": gettext_lazy("Choose an outcome.")},
-    )  # fmt: skip
+        error_messages=dict.fromkeys(("required", "invalid_choice"), gettext_lazy("Choose an outcome.")),
+    )
     reason = forms.ChoiceField(
         label=gettext_lazy("Reason"),
         required=False,

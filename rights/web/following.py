@@ -2,6 +2,7 @@
 rows; somebody else's address is not found."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from typing import Any, cast
@@ -55,6 +56,7 @@ from rights.web.present_request import (
     present_messages,
     present_outcome,
     present_steps,
+    receipt_rows,
 )
 
 DISPLAY_AGE = 365 * 24 * 3600
@@ -149,10 +151,8 @@ def _shows_plan(item: Request) -> bool:
 def take_back(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Stop a request before its changes begin. A second tap finds it taken back and says nothing new."""
     item = _mine(request, pk)
-    try:
+    with suppress(submit.CannotSubmit, StaleRequest):  # the page itself says where the request stands now
         submit.take_back(item, actor=_me(request), now=clock.now())
-    except (submit.CannotSubmit, StaleRequest):
-        pass  # the page itself says where the request stands now
     return redirect("rights:request", pk)
 
 
@@ -164,10 +164,8 @@ def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
     if not form.is_valid() and item.state == State.WAITING:
         return _show_request(request, item, form=form, status=422)
     if form.is_valid():
-        try:
+        with suppress(StaleRequest):  # answered already, from another tab; the page shows that answer
             review.answer(item, text=form.cleaned_data["answer"], actor=_me(request), now=clock.now())
-        except StaleRequest:
-            pass  # answered already, from another tab; the page shows that answer
     return redirect("rights:request", pk)
 
 
@@ -179,24 +177,24 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
     item = _mine(request, pk)
     now, data_map, language = clock.now(), load_live_map(), _language()
     plan = latest_plan(item)
+    today = local_day(now)
+    outcome = present_outcome(item, plan=plan, data_map=data_map, language=language, today=today)
+    planned = present_plan(plan, data_map, language=language, today=today) if plan and _shows_plan(item) else None
+    rows = receipt_rows(outcome, planned)
     context = {
         "case": follow_case(item, data_map, language=language, now=now),
         "person": item.subject.masked_name,
         "made_at": now,
         "asked": present_asked(item, data_map=data_map, language=language, values=False),
         "decision": present_decision(item, language=language),
-        "outcome": present_outcome(item, plan=plan, data_map=data_map, language=language, today=local_day(now)),
-        "plan": (
-            present_plan(plan, data_map, language=language, today=local_day(now))
-            if plan and _shows_plan(item)
-            else None
-        ),
+        "rows": rows,
+        "total": sum(row.line.count for row in rows),
         "code": check_code(item),
     }
     return render(request, "subject/receipt.html", context)
 
 
-# ---- the access package ----------------------------------------------------------------------------------------------
+# ---- the access package --------------------------------------------------------------------------------------------
 
 
 def _package_of(request: HttpRequest, item: Request) -> Package | None:
@@ -304,6 +302,7 @@ def _show_package(
 ) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
     case = follow_case(item, data_map, language=language, now=now)
+    until = stepup.valid_until(user=_me(request), action=_action(item))
     context = {
         "case": case,
         "package": _describe_package(item, found, data_map=data_map, language=language),
@@ -311,14 +310,12 @@ def _show_package(
         "form": form,
         "kept": "",
         "phone": _me(request).masked_phone,
-        "valid_until": stepup.valid_until(user=_me(request), action=_action(item)),
+        "valid_until": until if until and until > now else None,
         "resend_url": reverse("rights:package", args=[item.pk]),
         "download_url": reverse("rights:package_download", args=[item.pk]),
         "ask_url": reverse("rights:right", args=[Kind.ACCESS.value]),
         "legal_secrecy": LEGAL_SECRECY.text(language),
     }
-    if context["valid_until"] and context["valid_until"] <= now:
-        context["valid_until"] = None
     return render(request, "subject/package.html", context, status=status)
 
 
@@ -364,7 +361,7 @@ def _size_text(size: int) -> str:
     return f"{size / 1_000_000:.1f} MB"
 
 
-# ---- consents ----------------------------------------------------------------------------------------------------------
+# ---- consents ------------------------------------------------------------------------------------------------------
 
 
 @subject_required
@@ -426,13 +423,13 @@ def _given_consent(
         "recipients": listed(list(recipients)),
         "kind": consent.kind,
         "purpose": purpose,
-        "withdraw_url": reverse("rights:start"),
+        "withdraw_url": reverse("rights:start", args=[Kind.WITHDRAWAL.value]),
         "immediate": consent.immediate,
         "pending": pending,
     }
 
 
-# ---- notices -----------------------------------------------------------------------------------------------------------
+# ---- notices -------------------------------------------------------------------------------------------------------
 
 
 @subject_required
@@ -478,7 +475,7 @@ def _notice_text(item: Notice, language: str) -> tuple[str, str]:
     return (item.subject, item.body) if item.sent_at else render_notice(item, language)
 
 
-# ---- what is held ------------------------------------------------------------------------------------------------------
+# ---- what is held --------------------------------------------------------------------------------------------------
 
 
 @subject_required
@@ -507,7 +504,7 @@ def held(request: HttpRequest) -> HttpResponse:
     return render(request, "subject/held.html", context)
 
 
-# ---- for everybody -----------------------------------------------------------------------------------------------------
+# ---- for everybody -------------------------------------------------------------------------------------------------
 
 
 @require_safe

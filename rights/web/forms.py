@@ -10,10 +10,10 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.normal import normalise
-from rights.datamap import DataMap
 from rights.records import Present
 from rights.web.present import Forfeit
 
@@ -92,10 +92,8 @@ class CancellationForm(forms.Form):
         given_up = set(cleaned.get("forfeits") or ())
         for forfeit in self.lapsing:
             if service in (ALL, forfeit.entity) and forfeit.key not in given_up:
-                self.add_error(
-                    "forfeits",
-                    ValidationError(_("%(what)s: tick it if you give it up, or use it up first."), params={"what": forfeit.label}),
-                )
+                text = _("%(what)s: tick it if you give it up, or use it up first.")
+                self.add_error("forfeits", ValidationError(text, params={"what": forfeit.label}))
         return cleaned
 
     @property
@@ -140,19 +138,15 @@ class CorrectionForm(forms.Form):
         items: Iterable[Mapping[str, str]] = (),
     ) -> None:  # fmt: skip
         given = {(item["correction"], item["old"]): item["new"] for item in items}
-        super().__init__(
-            data, initial={item.name: given.get((item.correction, item.value), "") for item in recorded}
-        )
+        super().__init__(data, initial={item.name: given.get((item.correction, item.value), "") for item in recorded})
         self.recorded = recorded
         for item in recorded:
             self.fields[item.name] = forms.CharField(
-                label=_("New value"),
+                label=gettext("New value: %(what)s") % {"what": labels.get(item.correction, item.correction)},
                 required=False,
                 max_length=VALUE_LENGTH,
                 widget=forms.TextInput(_ATTRIBUTES.get(item.correction, {"autocomplete": "off"})),
             )
-            # What the error summary calls it: several fields are all "New value".
-            self.fields[item.name].label_suffix = labels.get(item.correction, "")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -203,7 +197,7 @@ def clean_value(correction: str, value: str) -> str:
         case "id_number":
             value = normalise("id_number", value)
             if not is_id_number(value):
-                raise ValidationError(_("This is not a valid ID number: 18 characters, and the last one checks the others."))
+                raise ValidationError(_("This ID number is not valid. Compare all 18 characters with the document."))
         case "name":
             value = normalise("name", value)
             if len(value) < 2 or re.search(r"\d", value):
@@ -250,7 +244,3 @@ def _choices(form: forms.Form, name: str, choices: Choices) -> None:
     if not isinstance(field, forms.ChoiceField):
         raise TypeError(f"{name} is not a choice.")
     field.choices = list(choices)
-
-
-def correction_labels(data_map: DataMap, language: str) -> dict[str, str]:
-    return {key: correction.label(language) for key, correction in data_map.corrections.items()}

@@ -113,9 +113,7 @@ def present_plan(plan: Plan, data_map: DataMap, *, language: str, today: date) -
     )
 
 
-def _plan_line(
-    line: Line, plan: Plan, data_map: DataMap, *, language: str, citations: Mapping[str, str]
-) -> PlanLine:
+def _plan_line(line: Line, plan: Plan, data_map: DataMap, *, language: str, citations: Mapping[str, str]) -> PlanLine:
     item = data_map.collections[line.collection]
     given = reason(line.key)
     text, why, basis = given.text(language), "", given.basis
@@ -444,7 +442,7 @@ def mask_value(correction: str, value: str) -> str:
 
 
 def kept_words(view: PlanView) -> str:
-    """"48 records, the last until 2027-11-23" of what the law keeps; empty where it keeps nothing."""
+    """ "48 records, the last until 2027-11-23" of what the law keeps; empty where it keeps nothing."""
     if not view.kept.count:
         return ""
     open_ended = any(line.open_ended for line in view.kept.lines)
@@ -457,7 +455,7 @@ def kept_words(view: PlanView) -> str:
 
 
 def waiting_words(view: PlanView) -> str:
-    """"219 records: A loan is not repaid", and how many a person decides about."""
+    """ "219 records: A loan is not repaid", and how many a person decides about."""
     parts = [
         _("%(records)s: %(what)s") % {"records": records(line.count), "what": line.name} for line in view.waiting.lines
     ]

@@ -484,34 +484,40 @@ def _plan_row(line: Line, *, kind: Kind, data_map: DataMap, language: str) -> Pl
 
 def _acts(request: Request, data_map: DataMap, language: str) -> list[PlanRow]:
     """What is written rather than erased: a corrected value, a consent taken back, a relationship that ends."""
-    rows = []
+    details: Mapping[str, Any] = request.details
     match Kind(request.kind):
         case Kind.CORRECTION:
-            for item in request.details.get("items", ()):
-                correction = data_map.corrections.get(item["correction"])
-                for key, _column in correction.fields if correction else ():
-                    rows.append(
-                        _act(key, data_map, language, fate="correct", outcome=_("corrected where it says so"),
-                             before=str(item.get("old") or "–"), after=str(item.get("new", "")))
-                    )  # fmt: skip
+            # Values are shown whole: a reviewer compares old and new with the proof, letter by letter.
+            return [
+                _act(
+                    key, data_map, language, fate="correct", outcome=_("corrected where it says so"),
+                    before=str(item.get("old") or "–"), after=str(item.get("new", "")),
+                )
+                for item in details.get("items", ())
+                if item["correction"] in data_map.corrections
+                for key, _column in data_map.corrections[item["correction"]].fields
+            ]  # fmt: skip
         case Kind.WITHDRAWAL:
-            for purpose in request.details.get("purposes", ()):
-                if consent := data_map.consents.get(purpose):
-                    rows.append(
-                        _act(consent.collection, data_map, language, fate="stop", outcome=_("stopped"),
-                             name=consent.label(language), before=_("agreed"), after=_("withdrawn"))
-                    )  # fmt: skip
+            return [
+                _act(
+                    data_map.consents[key].collection, data_map, language, fate="stop", outcome=_("stopped"),
+                    name=data_map.consents[key].label(language), before=_("agreed"), after=_("withdrawn"),
+                )
+                for key in details.get("purposes", ())
+                if key in data_map.consents
+            ]  # fmt: skip
         case Kind.CANCELLATION:
-            closing = set(request.details.get("entities", ())) or set(data_map.entities)
-            for collection in data_map.collections.values():
-                if collection.entity in closing and collection.close:
-                    rows.append(
-                        _act(collection.key, data_map, language, fate="close", outcome=_("relationship ended"),
-                             before=_("open"), after=_("closed"))
-                    )  # fmt: skip
+            closing = set(details.get("entities", ())) or set(data_map.entities)
+            return [
+                _act(
+                    item.key, data_map, language, fate="close", outcome=_("relationship ended"),
+                    before=_("open"), after=_("closed"),
+                )
+                for item in data_map.collections.values()
+                if item.entity in closing and item.close
+            ]  # fmt: skip
         case _:
-            pass
-    return rows
+            return []
 
 
 def _act(
@@ -592,8 +598,11 @@ def present_judgements(request: Request, *, plan: Plan | None, data_map: DataMap
         found.append(Judgement(lead, REASONS[line.key].text(language) if line.key in REASONS else line.key))
     if "NEED.EVIDENCE" in request.review_reasons:
         found.append(
-            Judgement(_("A proof of identity is needed."), _("Compare the new value with the proof; ask for it if it is missing."))
-        )  # fmt: skip
+            Judgement(
+                _("A proof of identity is needed."),
+                _("Compare the new value with the proof; ask for it if it is missing."),
+            )
+        )
     return found
 
 
@@ -642,7 +651,7 @@ def _present_step(step: Step, request: Request, data_map: DataMap, language: str
     language_kind = "deletion" if step.verb in {"erase", "mask", "hold", "release"} else request.kind
     return StepRow(
         company=system_label(step.system, data_map, language),
-        data=verb_word(step.verb) if step.collection == "package" else collection_label(step.collection, data_map, language),
+        data=_step_name(step, data_map, language),
         state=state,
         kind=language_kind,
         done=step.done,
@@ -651,7 +660,13 @@ def _present_step(step: Step, request: Request, data_map: DataMap, language: str
         url="",
         link="",
         retry_url=reverse("desk:retry", args=[step.pk]) if step.state == Step.State.DEAD else "",
-    )  # fmt: skip
+    )
+
+
+def _step_name(step: Step, data_map: DataMap, language: str) -> str:
+    if step.collection == "package":
+        return verb_word(step.verb)
+    return collection_label(step.collection, data_map, language)
 
 
 def verb_word(verb: str) -> str:
@@ -683,7 +698,7 @@ def present_events(request: Request, data_map: DataMap) -> list[EventRow]:
     questions = {question.asked_at: question for question in request.questions.all()}
     answers = {question.answered_at: question for question in request.questions.all() if question.answered_at}
     decisions = {decision.decided_at: decision for decision in request.decisions.all()}
-    rows = []
+    rows: list[EventRow] = []
     for event in request.events.select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN]:
         text = event_words(event, data_map)
         if event.kind == "asked" and event.at in questions:
@@ -764,9 +779,12 @@ def approval_letter(request: Request, plan: Plan, *, due: date) -> str:
         elif going:
             parts.append(
                 ngettext(
-                    "%(n)s record can go; it is gone by %(day)s.", "%(n)s records can go; they are gone by %(day)s.", going
-                ) % {"n": f"{going:,}", "day": day}
-            )  # fmt: skip
+                    "%(n)s record can go; it is gone by %(day)s.",
+                    "%(n)s records can go; they are gone by %(day)s.",
+                    going,
+                )
+                % {"n": f"{going:,}", "day": day}
+            )
         else:
             parts.append(_("We agreed to your request and finish it by %(day)s, 24:00.") % {"day": day})
         parts += [

@@ -29,7 +29,7 @@ LATELY = timedelta(days=90)
 """How long a released hold is still told beside what is held."""
 
 
-# ---- the case: title, clock, whose turn --------------------------------------------------------------------------
+# ---- the case: title, clock, whose turn ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -404,7 +404,7 @@ def present_messages(request: Request, *, user: User) -> list[Told]:
     return told
 
 
-# ---- how far each system is ------------------------------------------------------------------------------------------
+# ---- how far each system is ----------------------------------------------------------------------------------------
 
 
 _KIND_OF_VERB = {"export": "access", "correct": "correction", "consent": "withdrawal", "close": "cancellation"}
@@ -486,7 +486,7 @@ def _step_row(row: _Row, *, data_map: DataMap, language: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-# ---- what became of what ---------------------------------------------------------------------------------------------
+# ---- what became of what -------------------------------------------------------------------------------------------
 
 
 def latest_plan(request: Request) -> Plan | None:
@@ -649,7 +649,7 @@ class _LineMaker:
         )
 
 
-# ---- what is held ------------------------------------------------------------------------------------------------------
+# ---- what is held --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -704,7 +704,32 @@ def lately_released(holds: Iterable[Hold], *, data_map: DataMap, language: str, 
     return rows
 
 
-# ---- the receipt -------------------------------------------------------------------------------------------------------
+# ---- the receipt ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReceiptRow:
+    """One line of a plan or an outcome on the receipt: `fate` is its mark, `word` what it says."""
+
+    fate: str
+    word: str
+    line: PlanLine
+
+
+def receipt_rows(outcome: Outcome | None, plan: PlanView | None) -> list[ReceiptRow]:
+    """The fates as a table: what became of the records, before that what the plan says."""
+    if outcome:
+        return [ReceiptRow(part.fate, part.title, line) for part in outcome.parts for line in part.lines]
+    if plan is None:
+        return []
+    sections = (
+        ("go", _("Can go"), plan.going),
+        ("wait", _("Waits for something"), plan.waiting),
+        ("wait", _("A person decides"), plan.person),
+        ("hold", _("Kept by law"), plan.kept),
+        ("use", _("In use for your services"), plan.in_use),
+    )
+    return [ReceiptRow(fate, word, line) for fate, word, section in sections for line in section.lines]
 
 
 @dataclass(frozen=True)

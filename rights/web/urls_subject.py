@@ -1,6 +1,49 @@
-"""Addresses."""
+"""Addresses of a person's pages."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path, register_converter
+
+from rights.kernel.states import Kind
+from rights.web import asking, following, home
 
 app_name = "rights"
-urlpatterns: list[URLPattern | URLResolver] = []
+
+
+class KindConverter:
+    """One of the five kinds; any other word is not found."""
+
+    regex = "[a-z]+"
+
+    def to_python(self, value: str) -> Kind:
+        return Kind(value)
+
+    def to_url(self, value: str | Kind) -> str:
+        return Kind(value).value
+
+
+register_converter(KindConverter, "kind")
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", home.home, name="home"),
+    path("rights/<kind:kind>/", asking.right, name="right"),
+    path("rights/<kind:kind>/plan/", asking.plan, name="plan"),
+    path("rights/<kind:kind>/start/", asking.start, name="start"),
+    path("ask/<uuid:pk>/", asking.form, name="form"),
+    path("ask/<uuid:pk>/check/", asking.check, name="check"),
+    path("ask/<uuid:pk>/code/", asking.stepup, name="stepup"),
+    path("ask/<uuid:pk>/code/again/", asking.resend, name="resend"),
+    path("requests/<uuid:pk>/received/", asking.done, name="done"),
+    path("requests/", following.requests, name="requests"),
+    path("requests/<uuid:pk>/", following.request_page, name="request"),
+    path("requests/<uuid:pk>/take-back/", following.take_back, name="withdraw"),
+    path("requests/<uuid:pk>/answer/", following.answer, name="answer"),
+    path("requests/<uuid:pk>/package/", following.package, name="package"),
+    path("requests/<uuid:pk>/package/download/", following.package_download, name="package_download"),
+    path("requests/<uuid:pk>/receipt/", following.receipt, name="receipt"),
+    path("consents/", following.consents, name="consents"),
+    path("notices/", following.notices, name="notices"),
+    path("notices/<int:pk>/", following.notice, name="notice"),
+    path("held/", following.held, name="held"),
+    path("complaints/", following.channels, name="channels"),
+    path("styleguide/", following.styleguide, name="styleguide"),
+    path("display/", following.display, name="display"),
+]

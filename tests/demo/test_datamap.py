@@ -91,7 +91,10 @@ def test_the_datasets_name_every_table_column_and_key_of_the_databases(
         for edge in data_map.edges
         if edge.source.startswith(f"{entity}.")
     }
-    assert {(child, parent) for child, parent in keys} == edges
+    stated_only = edges - {(child, parent) for child, parent in keys}
+    # Named by number alone, so that a payment kept for its other owner keeps no customer: see schema/wallet.sql.
+    assert {child.partition(".")[0] for child, _ in stated_only} <= {"family_payment"}
+    assert {(child, parent) for child, parent in keys} <= edges
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
@@ -134,7 +137,7 @@ def test_every_collection_says_its_purpose_and_every_consent_one_is_tied_to_a_co
 
 
 def test_blockers_and_erasures_have_reason_texts(data_map: DataMap) -> None:
-    assert set(data_map.blockers) <= set(REASONS)
+    assert {key for key, item in data_map.blockers.items() if item.cancel != "forfeit"} <= set(REASONS)
     assert {item.erase_key for item in data_map.collections.values()} <= set(REASONS)
 
 

@@ -14,7 +14,6 @@ from django.test import Client
 
 from accounts.identities import get_identities
 from accounts.models import Authority, TotpDevice, User
-from accounts.standin import find_account
 from portal.core import clock as portal_clock
 from portal.core.outbox import deliver
 from portal.demo.accounts import DEMO_ACCOUNTS, DEMO_PASSWORD, STAFF, demo_account
@@ -31,6 +30,12 @@ def demo(*words: str) -> dict[str, Any]:
     call_command("demo", *words, "--json", stdout=said)
     found: dict[str, Any] = json.loads(said.getvalue())
     return found
+
+
+def _user(account_no: str) -> User:
+    user = User.objects.find_by("account_no", account_no)
+    assert user
+    return user
 
 
 @pytest.mark.role("owner")
@@ -52,7 +57,7 @@ def test_load_makes_everything_once(db: None) -> None:
 @pytest.mark.role("owner")
 def test_sign_ins_that_are_missing_are_made_again(db: None) -> None:
     assert load_accounts(now=NOW) == len(DEMO_ACCOUNTS)
-    User.objects.get(pk=find_account("880001")).delete()
+    _user("880001").delete()
     assert load_accounts(now=NOW) == 1
 
 
@@ -60,7 +65,7 @@ def test_sign_ins_that_are_missing_are_made_again(db: None) -> None:
 def test_a_demo_user_is_found_in_the_systems_by_the_storys_identities(db: None) -> None:
     load_accounts(now=NOW)
     account = demo_account("chen-ruolan")
-    user = User.objects.get(pk=find_account(account.login))
+    user = _user(account.login)
     assert user.check_password(DEMO_PASSWORD)
     assert get_identities(user) == account.identities
 

@@ -1,0 +1,302 @@
+"""The form of each kind, with what stands beside its fields: what each company holds, what a choice would cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
+
+from accounts.identities import get_identities
+from accounts.models import User
+from portal.core import clock
+from rights.actions.submit import Preview, preview
+from rights.datamap import DataMap, load_live_map
+from rights.kernel.plan import GOING, Fate, Line, Plan
+from rights.kernel.states import Kind
+from rights.models import Request
+from rights.planning import Matter
+from rights.records import read_consents, read_present, read_services
+from rights.templatetags.look import listed, on_text, records
+from rights.web import language_of_page, person_of
+from rights.web.forms import (
+    ALL,
+    CHOSEN,
+    EVERYTHING,
+    CancellationForm,
+    CorrectionForm,
+    PurposesForm,
+    Recorded,
+    ScopeForm,
+    group_recorded,
+)
+from rights.web.present import mask_value, present_companies, present_forfeits, service_names
+
+Answers = Mapping[str, Any]
+
+def _preview(
+    user: User,
+    kind: Kind,
+    *,
+    now: datetime,
+    entities: frozenset[str] = frozenset(),
+    purposes: frozenset[str] = frozenset(),
+) -> Preview:
+    return preview(Matter(kind=kind, identities=get_identities(user), entities=entities, purposes=purposes), now=now)
+
+
+def _chosen_company(request: HttpRequest, data_map: DataMap) -> frozenset[str]:
+    """One company, where a link of the data map picture named it."""
+    named = request.GET.get("company", "")
+    return frozenset({named}) if named in data_map.entities else frozenset()
+
+
+def _services(request: HttpRequest, user: User, data_map: DataMap, *, now: datetime) -> list[str]:
+    services, unknown = read_services(identities=get_identities(user), data_map=data_map, now=now)
+    _warn_unknown(request, unknown, data_map)
+    return services
+
+
+def _warn_unknown(request: HttpRequest, unknown: tuple[str, ...], data_map: DataMap) -> None:
+    """Silence of a system must not read as "nothing there"."""
+    if unknown:
+        names = listed(data_map.systems[key].label(language_of_page()) for key in unknown)
+        text = _("%(names)s does not answer right now, so its part is missing here. Please look again later.")
+        messages.warning(request, text % {"names": names})
+
+
+@dataclass
+class FormPage:
+    """One kind's form with what its template wants beside it."""
+
+    kind: Kind
+    form: ScopeForm | PurposesForm | CancellationForm | CorrectionForm
+    context: dict[str, Any]
+    data_map: DataMap
+
+    def is_valid(self) -> bool:
+        return self.form.is_valid()
+
+    def details(self) -> dict[str, Any]:
+        """The answers as a request keeps them, in the map's order, so that equal answers are equal."""
+        match self.form:
+            case ScopeForm() as scope:
+                return {"entities": _ordered(scope.entities, self.data_map)}
+            case PurposesForm() as purposes:
+                chosen = set(purposes.cleaned_data["purposes"])
+                return {"purposes": [key for key in self.data_map.consents if key in chosen]}
+            case CancellationForm() as cancellation:
+                service = cancellation.cleaned_data["service"]
+                entities = list(self.data_map.entities) if service == ALL else [service]
+                return {"entities": entities, "forfeits": cancellation.given_up}
+            case CorrectionForm() as correction:
+                return {"items": correction.items}
+
+
+def _form_page(request: HttpRequest, user: User, kind: Kind, *, draft: Request | None) -> FormPage:
+    data = request.POST if request.method == "POST" else None
+    answers: Mapping[str, Any] | None = draft.details if draft else None
+    match kind:
+        case Kind.ACCESS | Kind.DELETION:
+            return _scope_page(request, user, kind, data, answers)
+        case Kind.CORRECTION:
+            return _correction_page(request, user, data, answers)
+        case Kind.WITHDRAWAL:
+            return _withdrawal_page(request, user, data, answers)
+        case Kind.CANCELLATION:
+            return _cancellation_page(request, user, data, answers)
+
+
+def _scope_page(request: HttpRequest, user: User, kind: Kind, data: Any, answers: Mapping[str, Any] | None) -> FormPage:
+    data_map, language = load_live_map(), language_of_page()
+    offered = {system.entity for system in data_map.systems.values()}
+    named = _chosen_company(request, data_map)
+    if data is not None and named and data.get("scope") == "everything":
+        # From the plan of one company: everything there is everything of that company.
+        data = {"scope": "chosen", "companies": sorted(named)}
+        form = ScopeForm(_multi(data), companies=offered)
+    else:
+        entities = answers["entities"] if answers is not None else (named or None)
+        form = ScopeForm(data, companies=offered, entities=entities)
+    companies: list[dict[str, Any]] = []
+    if data is None or not form.is_valid():
+        # Only a page that is shown asks the systems.
+        seen = _preview(user, Kind.DELETION if kind is Kind.DELETION else Kind.ACCESS, now=clock.now())
+        chosen = set(form["companies"].value() or ())
+        for company in present_companies(seen.plan, data_map, language=language):
+            part = [line for line in seen.plan.lines if line.entity == company.key]
+            companies.append(
+                {
+                    "value": company.key,
+                    "name": company.name,
+                    "text": _company_text(kind, company.service, part, seen.plan, company.state),
+                    "checked": company.key in chosen,
+                    "off": not company.kinds and company.state == "loaded",
+                }
+            )
+    back = reverse("rights:plan" if kind is Kind.DELETION else "rights:right", args=[kind.value])
+    return FormPage(kind, form, {"companies": companies, "back_url": back}, data_map)
+
+
+def _multi(data: Mapping[str, Any]) -> Any:
+    return MultiValueDict({key: value if isinstance(value, list) else [value] for key, value in data.items()})
+
+
+def _company_text(kind: Kind, service: str, lines: list[Any], plan: Plan, state: str) -> str:
+    """ "Loans · 40 can go, 19 wait, 48 kept until 2027-11-23"."""
+    if state == "unreachable":
+        return f"{service} · " + _("cannot be reached")
+    total = sum(line.count for line in lines)
+    if not total:
+        return f"{service} · " + _("nothing about you")
+    if kind is Kind.ACCESS:
+        return f"{service} · {records(total)}"
+    counts = {
+        "going": sum(line.count for line in lines if line.fate in GOING),
+        "waiting": sum(line.count for line in lines if line.fate in (Fate.BLOCKED, Fate.PERSON)),
+        "kept": sum(line.count for line in lines if line.fate is Fate.HOLD),
+        "used": sum(line.count for line in lines if line.fate is Fate.KEEP),
+    }
+    until = max((line.last_release for line in lines if line.last_release), default=None)
+    parts = []
+    if counts["going"]:
+        parts.append(_("%(n)s can go") % {"n": f"{counts['going']:,}"})
+    if counts["waiting"]:
+        parts.append(_("%(n)s wait") % {"n": f"{counts['waiting']:,}"})
+    if counts["kept"] and until:
+        parts.append(_("%(n)s kept, at most until %(day)s") % {"n": f"{counts['kept']:,}", "day": on_text(until)})
+    elif counts["kept"]:
+        parts.append(_("%(n)s kept, no date yet") % {"n": f"{counts['kept']:,}"})
+    if counts["used"]:
+        parts.append(_("%(n)s in use") % {"n": f"{counts['used']:,}"})
+    return f"{service} · " + _(", ").join(parts)
+
+
+def _correction_page(request: HttpRequest, user: User, data: Any, answers: Mapping[str, Any] | None) -> FormPage:
+    data_map, language = load_live_map(), language_of_page()
+    found, unknown = read_present(identities=get_identities(user), data_map=data_map, now=clock.now())
+    _warn_unknown(request, unknown, data_map)
+    recorded = group_recorded(found)
+    labels = {key: correction.label(language) for key, correction in data_map.corrections.items()}
+    form = CorrectionForm(data, recorded=recorded, labels=labels, items=(answers or {}).get("items", ()))
+    items = [
+        {
+            "label": labels[item.correction],
+            "present": mask_value(item.correction, item.value),
+            "field": form[item.name],
+            "places": _places(item, data_map),
+            "evidence": data_map.corrections[item.correction].kind == "identity",
+        }
+        for item in recorded
+    ]
+    back = reverse("rights:right", args=[Kind.CORRECTION.value])
+    return FormPage(Kind.CORRECTION, form, {"items": items, "back_url": back}, data_map)
+
+
+def _places(item: Recorded, data_map: DataMap) -> str:
+    language = language_of_page()
+    entities = [data_map.collections[key].entity for key in item.collections]
+    return listed(service_names(entities, data_map, language))
+
+
+def _withdrawal_page(request: HttpRequest, user: User, data: Any, answers: Mapping[str, Any] | None) -> FormPage:
+    data_map, language, now = load_live_map(), language_of_page(), clock.now()
+    states, unknown = read_consents(identities=get_identities(user), data_map=data_map, now=now)
+    _warn_unknown(request, unknown, data_map)
+    given = [state.purpose for state in states if state.given]
+    chosen = answers["purposes"] if answers is not None else request.GET.getlist("purpose")
+    form = PurposesForm(data, purposes=given, chosen=chosen)
+    purposes: list[dict[str, Any]] = []
+    if given and (data is None or not form.is_valid()):
+        seen = _preview(user, Kind.WITHDRAWAL, now=now, purposes=frozenset(given))
+        ticked = set(form["purposes"].value() or ())
+        for key in given:
+            consent = data_map.consents[key]
+            lines = [
+                line
+                for line in seen.plan.lines
+                if line.count and line.fate in GOING and data_map.collections[line.collection].consent == key
+            ]
+            resting = [item for item in data_map.collections.values() if item.consent == key]
+            recipients = dict.fromkeys(name(language) for item in resting for name in item.recipients)
+            names = listed(data_map.collections[line.collection].label(language) for line in lines)
+            erased = {"records": records(sum(line.count for line in lines)), "names": names}
+            purposes.append(
+                {
+                    "value": key,
+                    "label": consent.label(language),
+                    "company": listed(service_names([item.entity for item in resting], data_map, language)),
+                    "consequence": consent.consequence(language),
+                    "recipients": listed(recipients),
+                    "immediate": consent.immediate,
+                    "erases": _("Deleted with it: %(names)s, %(records)s") % erased if lines else "",
+                    "checked": key in ticked,
+                }
+            )
+    back = reverse("rights:right", args=[Kind.WITHDRAWAL.value])
+    return FormPage(Kind.WITHDRAWAL, form, {"purposes": purposes, "back_url": back}, data_map)
+
+
+def _cancellation_page(request: HttpRequest, user: User, data: Any, answers: Mapping[str, Any] | None) -> FormPage:
+    data_map, language, now = load_live_map(), language_of_page(), clock.now()
+    running = _services(request, user, data_map, now=now)
+    seen = _preview(user, Kind.CANCELLATION, now=now, entities=frozenset(running)) if running else None
+    forfeits = present_forfeits(seen.plan, data_map, language=language) if seen else []
+    chosen = list(answers["entities"]) if answers is not None else []
+    form = CancellationForm(
+        data,
+        services=running,
+        forfeits=forfeits,
+        service=ALL if len(chosen) > 1 else chosen[0] if chosen else "",
+        confirmed=(answers or {}).get("forfeits", ()),
+    )
+    service = form["service"].value()
+    given_up = set(form["forfeits"].value() or ())
+    services = [
+        {
+            "value": key,
+            "name": data_map.entities[key].service(language),
+            "company": data_map.entities[key].name(language),
+            "blockers": _in_the_way(key, seen.plan, data_map),
+            "held": _held_after(key, seen.plan),
+            "checked": key == service,
+        }
+        for key in running
+        if seen
+    ]
+    context = {
+        "services": services,
+        "all_checked": service == ALL,
+        "forfeits": [{"value": item.key, "label": item.label, "checked": item.key in given_up} for item in forfeits],
+        "back_url": reverse("rights:plan", args=[Kind.CANCELLATION.value]),
+    }
+    return FormPage(Kind.CANCELLATION, form, context, data_map)
+
+
+def _in_the_way(entity: str, plan: Plan, data_map: DataMap) -> str:
+    language = language_of_page()
+    facts = [fact for fact in plan.blockers if fact.entity == entity and fact.key in data_map.blockers]
+    waits = [data_map.blockers[fact.key].label(language) for fact in facts if fact.cancel == "defer"]
+    person = [data_map.blockers[fact.key].label(language) for fact in facts if fact.cancel == "person"]
+    parts = [_("In the way: %(what)s") % {"what": listed(waits)}] if waits else []
+    parts += [_("A person decides: %(what)s") % {"what": listed(person)}] if person else []
+    return _("; ").join(parts)
+
+
+def _held_after(entity: str, plan: Plan) -> str:
+    lines = [line for line in plan.of(Fate.HOLD) if line.entity == entity]
+    until = max((line.last_release for line in lines if line.last_release), default=None)
+    if not until:
+        return ""
+    given = {"records": records(sum(line.count for line in lines)), "day": on_text(until)}
+    return _("%(records)s kept by law, at most until %(day)s") % given
+
+
+def _ordered(keys: list[str], data_map: DataMap) -> list[str]:
+    return [key for key in data_map.entities if key in set(keys)]
+
+

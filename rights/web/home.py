@@ -1,0 +1,81 @@
+"""The first page: who holds what until when, what is running, what can be asked."""
+
+from datetime import datetime
+from urllib.parse import urlencode
+
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.identities import get_identities
+from accounts.models import User
+from accounts.permissions import subject_required
+from portal.core import clock
+from rights.actions.submit import Preview, preview
+from rights.kernel.clock import local_day
+from rights.kernel.states import OPEN_STATES, Kind
+from rights.planning import Matter
+from rights.queries import held_of, submitted_requests
+from rights.records import read_consents
+from rights.web import language_of_page, person_of
+from rights.web.present import CaseView, CompanyView, going_kinds, present_case, present_companies
+
+RUNNING_SHOWN = 10
+
+
+@never_cache
+@require_safe
+@subject_required
+def home(request: HttpRequest) -> HttpResponse:
+    user, now = person_of(request), clock.now()
+    language = language_of_page()
+    seen = preview(Matter(kind=Kind.DELETION, identities=get_identities(user)), now=now)
+    companies = present_companies(seen.plan, seen.data_map, language=language, url_of=company_url)
+    return render(
+        request,
+        "subject/home.html",
+        {
+            "today": local_day(now),
+            "read_at": seen.plan.read_at,
+            "answer": _answer(companies, unknown=len(seen.plan.unknown)),
+            "running": _running(user, seen, language=language, now=now),
+            "companies": companies,
+            "consents": _consents(user, seen, now=now),
+            "held": held_of(user).aggregate(total=Sum("count"))["total"] or 0,
+        },
+    )
+
+
+def company_url(entity: str) -> str:
+    """The plan of one company alone."""
+    return f"{reverse('rights:plan', args=[Kind.DELETION.value])}?{urlencode({'company': entity})}"
+
+
+def _answer(companies: list[CompanyView], *, unknown: int) -> dict[str, int]:
+    return {
+        "held": sum(bool(company.kinds) for company in companies),
+        "all": len(companies),
+        "kinds": sum(len(company.kinds) for company in companies),
+        "records": sum(company.count for company in companies),
+        "sensitive": sum(kind.sensitive for company in companies for kind in company.kinds),
+        "going": going_kinds(companies),
+        "unknown": unknown,
+    }
+
+
+def _running(user: User, seen: Preview, *, language: str, now: datetime) -> list[CaseView]:
+    requests = submitted_requests(user).filter(state__in=[state.value for state in OPEN_STATES])[:RUNNING_SHOWN]
+    return [present_case(item, seen.data_map, language=language, now=now) for item in requests]
+
+
+def _consents(user: User, seen: Preview, *, now: datetime) -> dict[str, int]:
+    """How many uses are agreed to, and with how many others the data that exists is shared."""
+    states, _unknown = read_consents(identities=get_identities(user), data_map=seen.data_map, now=now)
+    given = [state.purpose for state in states if state.given]
+    held = {line.collection for line in seen.plan.lines if line.count} & set(seen.data_map.collections)
+    recipients = {name.zh for key in held for name in seen.data_map.collections[key].recipients}
+    # A use that rests on consent can always be refused; what a service needs does not rest on consent.
+    return {"given": len(given), "optional": len(given), "shared": len(recipients)}
