@@ -32,13 +32,13 @@ check: $(VENV)/installed-dev ## format, types, import contracts, migrations, mes
 	$(PYTHON) manage.py messages --check
 
 bench: $(VENV)/installed-dev ## measure, and compare with what was measured before
-	$(PYTHON) -m pytest tests/bench -m "" -p no:xdist
+	$(PYTHON) -m pytest tests/bench -p no:xdist
 
 messages: $(VENV)/installed ## collect the words of the portal and list those without their Chinese
 	$(PYTHON) manage.py messages
 
 shots: $(VENV)/installed-dev ## pictures of every page, 360 and 1280 px, into shots/
-	$(PYTHON) -m tests.shots
+	$(PYTHON) -m pytest tests/shots.py -p no:xdist
 
 lock: $(VENV)/installed-dev ## remake both lock files from pyproject.toml
 	$(PYTHON) -m pip install --quiet uv

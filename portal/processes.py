@@ -149,6 +149,10 @@ class Supervisor:
                 each.started, each.again_at = now, None
                 self._note()
 
+    def gives_up(self) -> bool:
+        """A part that ended three times in a row will not come up by itself."""
+        return any(each.failures >= 3 for each in self.watched)
+
     def stop(self) -> None:
         stop([each.process for each in self.watched])
         self.watched.clear()

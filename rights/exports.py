@@ -282,8 +282,10 @@ def _plain(value: object) -> object:
             return format(value, "f")
         case dict() | list():
             return json.dumps(value, ensure_ascii=False)
-        case _:
+        case bool() | int() | float() | str():
             return value
+        case _:
+            return str(value)
 
 
 def _json(value: object) -> object:

@@ -169,7 +169,7 @@ def live(stack: stacks.Stack, django_db_setup: None) -> Iterator[str]:
 
     def is_ready() -> bool:
         supervisor.look()
-        if any(each.failures > 1 for each in supervisor.watched):
+        if supervisor.gives_up():
             pytest.fail(explain())
         return answers(f"{stack.base_url}/readyz")
 

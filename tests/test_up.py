@@ -42,9 +42,20 @@ class Portal:
     def said(self) -> str:
         return self.output.read_text()
 
-    def wait_ready(self, *, seconds: float = 60) -> "Portal":
-        wait_until(lambda: "Stop: Ctrl-C" in self.said, seconds=seconds, what=lambda: self.said)
-        assert answers(f"http://127.0.0.1:{self.port}/readyz")
+    def wait_ready(self, *, seconds: float = 90) -> "Portal":
+        """Wait for the page that is printed once it is ready, or for an early end."""
+        assert self.process is not None
+        running = self.process
+        try:
+            wait_until(
+                lambda: "Stop: Ctrl-C" in self.said or running.poll() is not None,
+                seconds=seconds,
+                what=lambda: self.said,
+            )
+            assert answers(f"http://127.0.0.1:{self.port}/readyz"), self.said
+        except BaseException:
+            self.signal(signal.SIGTERM)
+            raise
         return self
 
     def signal(self, number: signal.Signals) -> int:
@@ -161,10 +172,7 @@ def test_a_taken_port_is_said_in_one_line(folder: Path) -> None:
         port = other.getsockname()[1]
         result = run_up(folder, PORT=str(port))
     assert result.returncode == 1
-    assert (
-        result.stderr
-        == f"Port {port} is taken by another program. Choose another: PORT={port + 1} make up\n"
-    )
+    assert result.stderr == f"Port {port} is taken by another program. Choose another: PORT={port + 1} make up\n"
 
 
 def test_a_folder_that_is_none_is_said_in_one_line(folder: Path) -> None:

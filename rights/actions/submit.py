@@ -178,9 +178,11 @@ def defer(request: Request, *, plan: Plan, now: datetime, **fields: Any) -> None
 
 def take_back(request: Request, *, actor: User, now: datetime) -> None:
     """The person changes their mind while it can still stop. Raises CannotSubmit once steps have begun."""
-    if request.round or State(request.state) is State.CLOSED:
-        raise CannotSubmit("This request can no longer be stopped: its changes have begun or it is closed.")
     with transaction.atomic():
+        # A round may have started since `request` was read: whoever comes second waits here and sees it.
+        begun = Request.objects.select_for_update(of=("self",)).values_list("round", flat=True).get(pk=request.pk)
+        if begun or State(request.state) is State.CLOSED:
+            raise CannotSubmit("This request can no longer be stopped: its changes have begun or it is closed.")
         move(
             request,
             to=State.CLOSED,

@@ -8,6 +8,7 @@ import structlog
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
@@ -116,14 +117,14 @@ def _delayed(retry_at: datetime, *, name: str, title: str) -> Response:
 
 
 _TITLES = {
-    status.HTTP_400_BAD_REQUEST: ("invalid", "Something is missing or wrong"),
-    status.HTTP_401_UNAUTHORIZED: ("not-signed-in", "Not signed in"),
-    status.HTTP_403_FORBIDDEN: ("forbidden", "Not allowed"),
-    status.HTTP_404_NOT_FOUND: ("not-found", "Not found"),
-    status.HTTP_405_METHOD_NOT_ALLOWED: ("method-not-allowed", "Not possible here"),
-    status.HTTP_406_NOT_ACCEPTABLE: ("not-acceptable", "Not possible here"),
-    status.HTTP_415_UNSUPPORTED_MEDIA_TYPE: ("unsupported-media-type", "Not possible here"),
-    status.HTTP_429_TOO_MANY_REQUESTS: ("throttled", "Too many tries"),
+    status.HTTP_400_BAD_REQUEST: ("invalid", gettext_noop("Something is missing or wrong")),
+    status.HTTP_401_UNAUTHORIZED: ("not-signed-in", gettext_noop("Not signed in")),
+    status.HTTP_403_FORBIDDEN: ("forbidden", gettext_noop("Not allowed")),
+    status.HTTP_404_NOT_FOUND: ("not-found", gettext_noop("Not found")),
+    status.HTTP_405_METHOD_NOT_ALLOWED: ("method-not-allowed", gettext_noop("Not possible here")),
+    status.HTTP_406_NOT_ACCEPTABLE: ("not-acceptable", gettext_noop("Not possible here")),
+    status.HTTP_415_UNSUPPORTED_MEDIA_TYPE: ("unsupported-media-type", gettext_noop("Not possible here")),
+    status.HTTP_429_TOO_MANY_REQUESTS: ("throttled", gettext_noop("Too many tries")),
 }
 
 
@@ -137,7 +138,7 @@ def _of_the_framework(error: Exception) -> Response | None:
     headers = {}
     if auth_header := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = str(auth_header)
-    name, title = _TITLES.get(error.status_code, ("error", "Something is missing or wrong"))
+    name, title = _TITLES.get(error.status_code, ("error", gettext_noop("Something is missing or wrong")))
     if isinstance(error, exceptions.ValidationError):
         errors = list(_flatten(error.detail))
         listed = "; ".join(f"{item['field']}: {item['detail']}" if item["field"] else item["detail"] for item in errors)
@@ -150,8 +151,12 @@ def _flatten(detail: Any, path: str = "") -> list[dict[str, str]]:
     if isinstance(detail, Mapping):
         found = []
         for key, value in detail.items():
-            step = f"[{key}]" if isinstance(key, int) else key
-            where = path if key == "non_field_errors" else f"{path}{'' if not path or isinstance(key, int) else '.'}{step}"
+            if key == "non_field_errors":
+                where = path
+            elif isinstance(key, int):
+                where = f"{path}[{key}]"
+            else:
+                where = f"{path}.{key}" if path else str(key)
             found += _flatten(value, where)
         return found
     if isinstance(detail, list | tuple):

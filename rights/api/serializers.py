@@ -42,8 +42,8 @@ class Credentials(Strict):
         max_length=256, trim_whitespace=False, write_only=True, help_text="The password of the account."
     )
     name = serializers.CharField(
-        max_length=80, required=False, default="", allow_blank=True, help_text="What the token is for, shown to its owner."
-    )  # fmt: skip
+        max_length=80, required=False, default="", allow_blank=True, help_text="What the token is for, for its owner."
+    )
 
 
 class Token(serializers.Serializer[Any]):
@@ -215,7 +215,7 @@ class PlanLine(serializers.Serializer[Any]):
 class Blocker(serializers.Serializer[Any]):
     key = serializers.CharField(max_length=KEY_LENGTH, help_text="Stable key of the fact.")
     company = serializers.CharField(max_length=KEY_LENGTH, help_text="Key of the company that knows it.")
-    label = serializers.CharField(max_length=500, help_text="The fact in words.")
+    label = serializers.CharField(max_length=500, help_text="The fact in words.")  # type: ignore[assignment]
     count = _count("How many records state it.")
     shown = serializers.ListField(
         child=serializers.CharField(max_length=500, help_text="One record's facts."),
@@ -282,7 +282,7 @@ class RequestItem(serializers.Serializer[Any]):
 class RequestDetail(RequestItem):
     outcome = Reason(allow_null=True, help_text="How it came out, once closed.")
     question = QuestionItem(allow_null=True, help_text="An open question to you.")
-    plan = Plan(allow_null=True, help_text="What becomes of which records: the approved plan, else the one when asking.")
+    plan = Plan(allow_null=True, help_text="What becomes of which records: as approved, else as when asking.")
     events = serializers.ListField(child=EventItem(), max_length=MANY, help_text="What happened, newest first.")
 
 
@@ -297,7 +297,9 @@ class NoticeItem(serializers.Serializer[Any]):
 
 
 class ProblemError(serializers.Serializer[Any]):
-    field = serializers.CharField(max_length=200, allow_blank=True, help_text="The way to the field, such as `items[0].new`.")
+    field = serializers.CharField(
+        max_length=200, allow_blank=True, help_text="The way to the field, such as `items[0].new`."
+    )
     detail = serializers.CharField(max_length=TEXT_LENGTH, help_text="What is wrong with it.")
 
 
@@ -308,7 +310,7 @@ class Problem(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=200, help_text="The kind of problem in words.")
     status = serializers.IntegerField(min_value=400, max_value=599, help_text="The HTTP status.")
     detail = serializers.CharField(max_length=TEXT_LENGTH * 4, help_text="What is wrong here, and what to do.")
-    errors = serializers.ListField(
+    errors = serializers.ListField(  # type: ignore[assignment]
         child=ProblemError(), required=False, max_length=MANY, help_text="One entry for each field that is wrong."
     )
     tries_left = serializers.IntegerField(

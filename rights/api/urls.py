@@ -1,5 +1,21 @@
 """Addresses of the REST interface."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path, re_path
+from drf_spectacular.views import SpectacularAPIView
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from rights.api import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("tokens/", views.TokensView.as_view(), name="api-tokens"),
+    path("tokens/current/", views.CurrentTokenView.as_view(), name="api-token"),
+    path("requests/", views.RequestsView.as_view(), name="api-requests"),
+    path("requests/<uuid:pk>/", views.RequestView.as_view(), name="api-request"),
+    path("requests/<uuid:pk>/code/", views.CodeView.as_view(), name="api-code"),
+    path("requests/<uuid:pk>/submit/", views.SubmitView.as_view(), name="api-submit"),
+    path("requests/<uuid:pk>/withdraw/", views.WithdrawView.as_view(), name="api-withdraw"),
+    path("requests/<uuid:pk>/answer/", views.AnswerView.as_view(), name="api-answer"),
+    path("plan/", views.PlanView.as_view(), name="api-plan"),
+    path("notices/", views.NoticesView.as_view(), name="api-notices"),
+    re_path(r"^.*$", views.NothingHere.as_view(), name="api-nothing"),
+]

@@ -1,9 +1,10 @@
 """The live data map: every live version's documents, parsed once per process and version."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 from rights.datamap.parse import parse_documents
-from rights.datamap.values import DataMap
+from rights.datamap.values import Blocker, Correction, DataMap
 from rights.models import DataMapVersion
 
 
@@ -19,13 +20,22 @@ def _parse(versions: tuple[int, ...]) -> DataMap:
         parse_documents(version.documents)
         for version in DataMapVersion.objects.filter(pk__in=versions).order_by("name")
     ]
+    blockers: dict[str, Blocker] = {}
+    corrections: dict[str, Correction] = {}
+    for item in maps:
+        for key, blocker in item.blockers.items():
+            # Two maps may each have a BLOCK.LOAN of their own companies: both hold, under the one reason key.
+            blockers[key if key not in blockers else f"{key}@{item.digest[:8]}"] = blocker
+        for key, correction in item.corrections.items():
+            before = corrections.get(key)
+            corrections[key] = replace(correction, fields=(before.fields if before else ()) + correction.fields)
     return DataMap(
         digest="+".join(item.digest[:16] for item in maps),
         entities={key: value for item in maps for key, value in item.entities.items()},
         systems={key: value for item in maps for key, value in item.systems.items()},
         collections={key: value for item in maps for key, value in item.collections.items()},
         edges=tuple(edge for item in maps for edge in item.edges),
-        blockers={key: value for item in maps for key, value in item.blockers.items()},
+        blockers=blockers,
         consents={key: value for item in maps for key, value in item.consents.items()},
-        corrections={key: value for item in maps for key, value in item.corrections.items()},
+        corrections=corrections,
     )

@@ -23,7 +23,7 @@ register = template.Library()
 DAY = timedelta(days=1)
 _UNBROKEN = re.compile(
     r"\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2})?|\d{1,2} 月 \d{1,2} 日(?: \d{2}:\d{2})?"  # days
-    r"|[A-Z]{2,4}-\d{6}-[0-9A-Z]{4}|¥[\d,.]*\d"  # references, amounts
+    r"|[A-Z]{2,4}-\d{6}-[0-9A-Z]{4,6}|¥[\d,.]*\d"  # references, amounts
 )
 _ZH_WEEKDAYS = "一二三四五六日"
 _EN_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

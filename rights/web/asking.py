@@ -8,8 +8,8 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,16 +17,14 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.datastructures import MultiValueDict
-from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import stepup as codes
 from accounts.forms import CodeForm
-from accounts.identities import get_identities
 from accounts.models import User
 from accounts.permissions import subject_required
 from portal.core import clock
@@ -35,55 +33,36 @@ from rights.actions.submit import (
     Preview,
     change_draft,
     matter_of,
-    needs_evidence,
     preview,
     start_draft,
     submit,
 )
-from rights.datamap import DataMap, load_live_map
+from rights.datamap import load_live_map
 from rights.kernel.clock import ClockFacts, due_on, local_day
 from rights.kernel.decisions import LEGAL_SECRECY
-from rights.kernel.plan import GOING, Fate, Plan
+from rights.kernel.plan import Plan
 from rights.kernel.states import OPEN_STATES, Kind, State
 from rights.models import Request
-from rights.planning import Matter
 from rights.queries import submitted_requests
-from rights.records import read_consents, read_present, read_services
-from rights.templatetags.look import day_text, hour, listed, next_day, on_text, records
-from rights.web import person_of
-from rights.web.forms import (
-    ALL,
-    CancellationForm,
-    CheckForm,
-    CorrectionForm,
-    PurposesForm,
-    Recorded,
-    ScopeForm,
-    group_recorded,
+from rights.templatetags.look import hour
+from rights.web import language_of_page, person_of
+from rights.web.asking_forms import (
+    FormPage,
+    form_page,
+    named_company,
+    preview_of,
+    running_services,
 )
-from rights.web.present import (
-    PlanView,
-    kept_words,
-    mask_value,
-    present_case,
-    present_companies,
-    present_forfeits,
-    present_plan,
-    service_names,
-    waiting_words,
-)
+from rights.web.asking_words import Final, answers_of, final_words, what_follows
+from rights.web.forms import CheckForm
+from rights.web.present import present_case, present_forfeits, present_plan, service_names
 
 WITH_PLAN = frozenset({Kind.DELETION, Kind.CANCELLATION})
 """The kinds whose plan is shown first, and that need a fresh code: they cannot be undone."""
 
 READ_AND_WRITE = ["GET", "HEAD", "POST"]
 SAME_DRAFT = timedelta(hours=1)
-HOLDS_SHOWN = 3
 SECOND_TAP_SECONDS = 5.0
-
-
-def language_of_page() -> str:
-    return getlanguage_of_page() or "zh-hans"
 
 
 # ---- the right and its plan ----------------------------------------------------------------------------------------
@@ -101,6 +80,7 @@ def right(request: HttpRequest, kind: Kind) -> HttpResponse:
         .filter(kind=kind, state__in=[state.value for state in OPEN_STATES], subject=user)
         .first()
     )
+    case = present_case(running, load_live_map(), language=language_of_page(), now=now) if running else None
     return render(
         request,
         "subject/right.html",
@@ -109,7 +89,7 @@ def right(request: HttpRequest, kind: Kind) -> HttpResponse:
             "due": _due_if_asked(today),
             "today": today,
             "start_url": reverse("rights:plan" if kind in WITH_PLAN else "rights:start", args=[kind.value]),
-            "open_case": present_case(running, load_live_map(), language=language_of_page(), now=now) if running else None,
+            "open_case": case,
         },
     )
 
@@ -124,12 +104,12 @@ def plan(request: HttpRequest, kind: Kind) -> HttpResponse:
     user, now = person_of(request), clock.now()
     data_map = load_live_map()
     today, language = local_day(now), language_of_page()
-    entities, services = _chosen_company(request, data_map), list[str]()
+    entities, services = named_company(request, data_map), list[str]()
     if kind is Kind.CANCELLATION:
-        services = _services(request, user, data_map, now=now)
+        services = running_services(request, user, data_map, now=now)
         entities = frozenset(services)
     nothing = kind is Kind.CANCELLATION and not services
-    seen = None if nothing else _preview(user, kind, now=now, entities=entities)
+    seen = None if nothing else preview_of(user, kind, now=now, entities=entities)
     query = f"?company={next(iter(entities))}" if kind is Kind.DELETION and entities else ""
     return render(
         request,
@@ -161,7 +141,7 @@ def _due_if_asked(today: date) -> date:
 def start(request: HttpRequest, kind: Kind) -> HttpResponse:
     """The form, empty. Nothing is kept before it is filled in."""
     user = person_of(request)
-    page = _form_page(request, user, kind, draft=None)
+    page = form_page(request, user, kind, draft=None)
     if request.method == "POST" and page.is_valid():
         draft = _draft_with(user, kind, page.details())
         return redirect("rights:check", draft.pk)
@@ -176,7 +156,7 @@ def form(request: HttpRequest, pk: UUID) -> HttpResponse:
     draft = _find(request, pk)
     if draft.state != State.DRAFT:
         return redirect("rights:done", pk)
-    page = _form_page(request, person_of(request), Kind(draft.kind), draft=draft)
+    page = form_page(request, person_of(request), Kind(draft.kind), draft=draft)
     if request.method == "POST" and page.is_valid():
         change_draft(draft, details=page.details())
         return redirect("rights:check", pk)
@@ -212,8 +192,8 @@ def check(request: HttpRequest, pk: UUID) -> HttpResponse:
     if draft.state != State.DRAFT:
         return redirect("rights:done", pk)
     kind, seen = Kind(draft.kind), _digest(draft)
-    final = _final_words(kind)
-    form = CheckForm(request.POST if request.method == "POST" else None, seen=seen, understood=final["understood"])
+    final = final_words(kind)
+    form = CheckForm(request.POST if request.method == "POST" else None, seen=seen, understood=final.understood)
     if request.method == "POST" and form.is_valid():
         if form.cleaned_data["seen"] != seen:
             messages.warning(request, _("Your answers were changed in another window. Please check them again."))
@@ -226,30 +206,40 @@ def check(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _show_check(request, draft, form, final)
 
 
-def _show_check(request: HttpRequest, draft: Request, form: CheckForm, final: Mapping[str, str]) -> HttpResponse:
+def _show_check(request: HttpRequest, draft: Request, form: CheckForm, final: Final) -> HttpResponse:
     kind, language, now = Kind(draft.kind), language_of_page(), clock.now()
     data_map = load_live_map()
     view = None
     if kind in WITH_PLAN:
         seen = preview(matter_of(draft), now=now)
         view = present_plan(seen.plan, data_map, language=language, today=local_day(now))
+        if kind is Kind.CANCELLATION and _costs_more(draft, seen):
+            messages.warning(request, _("Something of value would lapse. Please say whether you give it up."))
+            return redirect("rights:form", draft.pk)
     due = _due_if_asked(local_day(now))
     return render(
         request,
         "subject/check.html",
         {
             "kind": kind.value,
-            "answers": _answers(draft, data_map, view),
-            "after": _what_follows(draft, data_map, view, due=due),
+            "answers": answers_of(draft, data_map, view),
+            "after": what_follows(draft, data_map, view, due=due),
             "form": form,
-            "irreversible": final["lead"],
-            "irreversible_text": final["text"],
+            "irreversible": final.lead,
+            "irreversible_text": final.text,
             "stepup": kind in WITH_PLAN,
             "back_url": reverse("rights:form", args=[draft.pk]),
             "legal_secrecy": LEGAL_SECRECY.text(language) if kind in {*WITH_PLAN, Kind.ACCESS} else "",
         },
         status=422 if form.errors else 200,
     )
+
+
+def _costs_more(draft: Request, seen: Preview) -> bool:
+    """Whether something lapses that nobody asked about, as its system was silent when the form was shown."""
+    entities, given_up = set(draft.details["entities"]), set(draft.details.get("forfeits") or ())
+    lapsing = present_forfeits(seen.plan, seen.data_map, language=language_of_page())
+    return any(item.entity in entities and item.key not in given_up for item in lapsing)
 
 
 # ---- the code, and sending -----------------------------------------------------------------------------------------
@@ -407,20 +397,17 @@ def done(request: HttpRequest, pk: UUID) -> HttpResponse:
     if case.plan and Kind(case.kind) in WITH_PLAN:
         view = present_plan(Plan.from_json(case.plan), data_map, language=language, today=local_day(now))
     waits = case.kind == Kind.CANCELLATION and view is not None and bool(view.waiting.lines)
+    immediate = case.kind == Kind.WITHDRAWAL and shown.closed
     return render(
         request,
         "subject/done.html",
         {
-            "case": {
-                "ref": shown.ref,
-                "title": shown.title,
-                "url": shown.url,
-                "received_at": shown.received_at,
-                "due": shown.due,
-                "deferred": shown.deferred or (waits and case.state == State.CHECKING),
-                "immediate": case.kind == Kind.WITHDRAWAL and case.state == State.CLOSED,
-            },
-            "after": _what_follows(case, data_map, view, due=shown.due, sent=True) if shown.due else [],
+            "case": replace(
+                shown, immediate=immediate, deferred=shown.deferred or (waits and case.state == State.CHECKING)
+            ),
+            "after": what_follows(case, data_map, view, due=shown.due, sent=True)
+            if shown.due and not shown.closed
+            else [],
             "receipt_url": reverse("rights:receipt", args=[case.pk]),
             "other_contact": user.masked_email if user.email else "",
         },

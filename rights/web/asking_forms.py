@@ -22,7 +22,7 @@ from rights.models import Request
 from rights.planning import Matter
 from rights.records import read_consents, read_present, read_services
 from rights.templatetags.look import listed, on_text, records
-from rights.web import language_of_page, person_of
+from rights.web import language_of_page
 from rights.web.forms import (
     ALL,
     CHOSEN,
@@ -34,11 +34,12 @@ from rights.web.forms import (
     ScopeForm,
     group_recorded,
 )
-from rights.web.present import mask_value, present_companies, present_forfeits, service_names
+from rights.web.present import CompanyView, mask_value, present_companies, present_forfeits, service_names
 
 Answers = Mapping[str, Any]
 
-def _preview(
+
+def preview_of(
     user: User,
     kind: Kind,
     *,
@@ -49,19 +50,19 @@ def _preview(
     return preview(Matter(kind=kind, identities=get_identities(user), entities=entities, purposes=purposes), now=now)
 
 
-def _chosen_company(request: HttpRequest, data_map: DataMap) -> frozenset[str]:
+def named_company(request: HttpRequest, data_map: DataMap) -> frozenset[str]:
     """One company, where a link of the data map picture named it."""
     named = request.GET.get("company", "")
     return frozenset({named}) if named in data_map.entities else frozenset()
 
 
-def _services(request: HttpRequest, user: User, data_map: DataMap, *, now: datetime) -> list[str]:
+def running_services(request: HttpRequest, user: User, data_map: DataMap, *, now: datetime) -> list[str]:
     services, unknown = read_services(identities=get_identities(user), data_map=data_map, now=now)
-    _warn_unknown(request, unknown, data_map)
+    warn_unknown(request, unknown, data_map)
     return services
 
 
-def _warn_unknown(request: HttpRequest, unknown: tuple[str, ...], data_map: DataMap) -> None:
+def warn_unknown(request: HttpRequest, unknown: tuple[str, ...], data_map: DataMap) -> None:
     """Silence of a system must not read as "nothing there"."""
     if unknown:
         names = listed(data_map.systems[key].label(language_of_page()) for key in unknown)
@@ -97,9 +98,9 @@ class FormPage:
                 return {"items": correction.items}
 
 
-def _form_page(request: HttpRequest, user: User, kind: Kind, *, draft: Request | None) -> FormPage:
+def form_page(request: HttpRequest, user: User, kind: Kind, *, draft: Request | None) -> FormPage:
     data = request.POST if request.method == "POST" else None
-    answers: Mapping[str, Any] | None = draft.details if draft else None
+    answers: Answers | None = draft.details if draft else None
     match kind:
         case Kind.ACCESS | Kind.DELETION:
             return _scope_page(request, user, kind, data, answers)
@@ -111,75 +112,65 @@ def _form_page(request: HttpRequest, user: User, kind: Kind, *, draft: Request |
             return _cancellation_page(request, user, data, answers)
 
 
-def _scope_page(request: HttpRequest, user: User, kind: Kind, data: Any, answers: Mapping[str, Any] | None) -> FormPage:
-    data_map, language = load_live_map(), language_of_page()
+def _scope_page(request: HttpRequest, user: User, kind: Kind, data: Any, answers: Answers | None) -> FormPage:
+    data_map = load_live_map()
     offered = {system.entity for system in data_map.systems.values()}
-    named = _chosen_company(request, data_map)
-    if data is not None and named and data.get("scope") == "everything":
+    named = named_company(request, data_map)
+    if data is not None and named and data.get("scope") == EVERYTHING and "companies" not in data:
         # From the plan of one company: everything there is everything of that company.
-        data = {"scope": "chosen", "companies": sorted(named)}
-        form = ScopeForm(_multi(data), companies=offered)
-    else:
-        entities = answers["entities"] if answers is not None else (named or None)
-        form = ScopeForm(data, companies=offered, entities=entities)
-    companies: list[dict[str, Any]] = []
-    if data is None or not form.is_valid():
-        # Only a page that is shown asks the systems.
-        seen = _preview(user, Kind.DELETION if kind is Kind.DELETION else Kind.ACCESS, now=clock.now())
-        chosen = set(form["companies"].value() or ())
-        for company in present_companies(seen.plan, data_map, language=language):
-            part = [line for line in seen.plan.lines if line.entity == company.key]
-            companies.append(
-                {
-                    "value": company.key,
-                    "name": company.name,
-                    "text": _company_text(kind, company.service, part, seen.plan, company.state),
-                    "checked": company.key in chosen,
-                    "off": not company.kinds and company.state == "loaded",
-                }
-            )
+        data = MultiValueDict({"scope": [CHOSEN], "companies": sorted(named)})
+    entities = answers["entities"] if answers is not None else (named or None)
+    form = ScopeForm(data, companies=offered, entities=entities)
+    # A form that is complete leads on: only a page that is shown asks the systems.
+    companies = _companies_of(user, kind, form) if data is None or not form.is_valid() else []
     back = reverse("rights:plan" if kind is Kind.DELETION else "rights:right", args=[kind.value])
     return FormPage(kind, form, {"companies": companies, "back_url": back}, data_map)
 
 
-def _multi(data: Mapping[str, Any]) -> Any:
-    return MultiValueDict({key: value if isinstance(value, list) else [value] for key, value in data.items()})
+def _companies_of(user: User, kind: Kind, form: ScopeForm) -> list[dict[str, Any]]:
+    seen = preview_of(user, kind, now=clock.now())
+    chosen = set(form["companies"].value() or ())
+    return [
+        {
+            "value": company.key,
+            "name": company.name,
+            "text": _company_text(kind, company, [line for line in seen.plan.lines if line.entity == company.key]),
+            "checked": company.key in chosen,
+            "off": not company.kinds and company.state == "loaded",
+        }
+        for company in present_companies(seen.plan, seen.data_map, language=language_of_page())
+    ]
 
 
-def _company_text(kind: Kind, service: str, lines: list[Any], plan: Plan, state: str) -> str:
-    """ "Loans · 40 can go, 19 wait, 48 kept until 2027-11-23"."""
-    if state == "unreachable":
-        return f"{service} · " + _("cannot be reached")
-    total = sum(line.count for line in lines)
-    if not total:
-        return f"{service} · " + _("nothing about you")
+def _company_text(kind: Kind, company: CompanyView, lines: Sequence[Line]) -> str:
+    """Such as "Loans · 40 can go, 19 wait, 48 kept, at most until 2027-11-23"."""
+    if company.state == "unreachable":
+        return f"{company.service} · " + _("cannot be reached")
+    if not company.count:
+        return f"{company.service} · " + _("nothing about you")
     if kind is Kind.ACCESS:
-        return f"{service} · {records(total)}"
-    counts = {
-        "going": sum(line.count for line in lines if line.fate in GOING),
-        "waiting": sum(line.count for line in lines if line.fate in (Fate.BLOCKED, Fate.PERSON)),
-        "kept": sum(line.count for line in lines if line.fate is Fate.HOLD),
-        "used": sum(line.count for line in lines if line.fate is Fate.KEEP),
-    }
+        return f"{company.service} · {records(company.count)}"
+
+    def count(*fates: Fate) -> int:
+        return sum(line.count for line in lines if line.fate in fates)
+
     until = max((line.last_release for line in lines if line.last_release), default=None)
-    parts = []
-    if counts["going"]:
-        parts.append(_("%(n)s can go") % {"n": f"{counts['going']:,}"})
-    if counts["waiting"]:
-        parts.append(_("%(n)s wait") % {"n": f"{counts['waiting']:,}"})
-    if counts["kept"] and until:
-        parts.append(_("%(n)s kept, at most until %(day)s") % {"n": f"{counts['kept']:,}", "day": on_text(until)})
-    elif counts["kept"]:
-        parts.append(_("%(n)s kept, no date yet") % {"n": f"{counts['kept']:,}"})
-    if counts["used"]:
-        parts.append(_("%(n)s in use") % {"n": f"{counts['used']:,}"})
-    return f"{service} · " + _(", ").join(parts)
+    kept = _("%(n)s kept, at most until %(day)s") if until else _("%(n)s kept, no date yet")
+    counts = (
+        (count(*GOING), _("%(n)s can go")),
+        (count(Fate.BLOCKED, Fate.PERSON), _("%(n)s wait")),
+        (count(Fate.HOLD), kept),
+        (count(Fate.KEEP), _("%(n)s in use")),
+    )
+    return f"{company.service} · " + listed(
+        text % {"n": f"{number:,}", "day": on_text(until)} for number, text in counts if number
+    )
 
 
-def _correction_page(request: HttpRequest, user: User, data: Any, answers: Mapping[str, Any] | None) -> FormPage:
+def _correction_page(request: HttpRequest, user: User, data: Any, answers: Answers | None) -> FormPage:
     data_map, language = load_live_map(), language_of_page()
     found, unknown = read_present(identities=get_identities(user), data_map=data_map, now=clock.now())
-    _warn_unknown(request, unknown, data_map)
+    warn_unknown(request, unknown, data_map)
     recorded = group_recorded(found)
     labels = {key: correction.label(language) for key, correction in data_map.corrections.items()}
     form = CorrectionForm(data, recorded=recorded, labels=labels, items=(answers or {}).get("items", ()))
@@ -203,16 +194,16 @@ def _places(item: Recorded, data_map: DataMap) -> str:
     return listed(service_names(entities, data_map, language))
 
 
-def _withdrawal_page(request: HttpRequest, user: User, data: Any, answers: Mapping[str, Any] | None) -> FormPage:
+def _withdrawal_page(request: HttpRequest, user: User, data: Any, answers: Answers | None) -> FormPage:
     data_map, language, now = load_live_map(), language_of_page(), clock.now()
     states, unknown = read_consents(identities=get_identities(user), data_map=data_map, now=now)
-    _warn_unknown(request, unknown, data_map)
+    warn_unknown(request, unknown, data_map)
     given = [state.purpose for state in states if state.given]
     chosen = answers["purposes"] if answers is not None else request.GET.getlist("purpose")
     form = PurposesForm(data, purposes=given, chosen=chosen)
     purposes: list[dict[str, Any]] = []
     if given and (data is None or not form.is_valid()):
-        seen = _preview(user, Kind.WITHDRAWAL, now=now, purposes=frozenset(given))
+        seen = preview_of(user, Kind.WITHDRAWAL, now=now, purposes=frozenset(given))
         ticked = set(form["purposes"].value() or ())
         for key in given:
             consent = data_map.consents[key]
@@ -241,10 +232,10 @@ def _withdrawal_page(request: HttpRequest, user: User, data: Any, answers: Mappi
     return FormPage(Kind.WITHDRAWAL, form, {"purposes": purposes, "back_url": back}, data_map)
 
 
-def _cancellation_page(request: HttpRequest, user: User, data: Any, answers: Mapping[str, Any] | None) -> FormPage:
+def _cancellation_page(request: HttpRequest, user: User, data: Any, answers: Answers | None) -> FormPage:
     data_map, language, now = load_live_map(), language_of_page(), clock.now()
-    running = _services(request, user, data_map, now=now)
-    seen = _preview(user, Kind.CANCELLATION, now=now, entities=frozenset(running)) if running else None
+    running = running_services(request, user, data_map, now=now)
+    seen = preview_of(user, Kind.CANCELLATION, now=now, entities=frozenset(running)) if running else None
     forfeits = present_forfeits(seen.plan, data_map, language=language) if seen else []
     chosen = list(answers["entities"]) if answers is not None else []
     form = CancellationForm(
@@ -298,5 +289,3 @@ def _held_after(entity: str, plan: Plan) -> str:
 
 def _ordered(keys: list[str], data_map: DataMap) -> list[str]:
     return [key for key in data_map.entities if key in set(keys)]
-
-

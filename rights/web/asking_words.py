@@ -1,9 +1,8 @@
 """What the check and the receipt of a request say: the answers, what happens with which date, what cannot be undone."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -18,26 +17,35 @@ from rights.web.present import PlanView, kept_words, mask_value, service_names, 
 
 HOLDS_SHOWN = 3
 
-def _final_words(kind: Kind) -> dict[str, str]:
-    """What is said of that which cannot be undone, and what has to be ticked."""
+
+@dataclass(frozen=True)
+class Final:
+    """What is said of that which cannot be undone, and what has to be ticked; empty where it can."""
+
+    lead: str = ""
+    text: str = ""
+    understood: str = ""
+
+
+def final_words(kind: Kind) -> Final:
     match kind:
         case Kind.DELETION:
-            return {
-                "lead": _("Deleted data cannot be brought back."),
-                "text": _("Until we begin you can take the request back at any time."),
-                "understood": _("I understand that deleted data cannot be brought back."),
-            }
+            return Final(
+                lead=_("Deleted data cannot be brought back."),
+                text=_("Until we begin you can take the request back at any time."),
+                understood=_("I understand that deleted data cannot be brought back."),
+            )
         case Kind.CANCELLATION:
-            return {
-                "lead": _("A service that is closed cannot be opened again."),
-                "text": _("You can only apply for it anew. Until we begin you can take the request back at any time."),
-                "understood": _("I understand that a closed service cannot be opened again."),
-            }
+            return Final(
+                lead=_("A service that is closed cannot be opened again."),
+                text=_("You can only apply for it anew. Until we begin you can take the request back at any time."),
+                understood=_("I understand that a closed service cannot be opened again."),
+            )
         case _:
-            return {"lead": "", "text": "", "understood": ""}
+            return Final()
 
 
-def _answers(draft: Request, data_map: DataMap, view: PlanView | None) -> list[dict[str, str]]:
+def answers_of(draft: Request, data_map: DataMap, view: PlanView | None) -> list[dict[str, str]]:
     language, details = language_of_page(), draft.details
     change = reverse("rights:form", args=[draft.pk])
 
@@ -77,9 +85,8 @@ def _answers(draft: Request, data_map: DataMap, view: PlanView | None) -> list[d
     return rows + (_sums(view, row=row) if view else [])
 
 
-def _sums(view: PlanView, *, row: Any) -> list[dict[str, str]]:
-    nothing = _("none")
-    rows = [row(_("Goes now"), records(view.going.count) if view.going.count else nothing, url="")]
+def _sums(view: PlanView, *, row: Callable[..., dict[str, str]]) -> list[dict[str, str]]:
+    rows = [row(_("Goes now"), records(view.going.count) if view.going.count else _("none"), url="")]
     if view.sum_waiting:
         rows.append(row(_("Has to wait"), waiting_words(view), url=""))
     if view.kept.count:
@@ -91,114 +98,104 @@ def _sums(view: PlanView, *, row: Any) -> list[dict[str, str]]:
     return rows
 
 
-def _what_follows(
+@dataclass(frozen=True)
+class Moment:
+    """Something that will happen, for parts/timeline.html."""
+
+    when: str
+    text: str
+    now: bool = False
+
+
+def what_follows(
     request: Request, data_map: DataMap, view: PlanView | None, *, due: date, sent: bool = False
-) -> list[dict[str, Any]]:
+) -> list[Moment]:
     """What happens after sending, with dates, in the order in which it happens."""
-    kind = Kind(request.kind)
     by_due = _("By %(day)s 24:00") % {"day": day_text(due)}
-    first = (
-        {
-            "when": _("Now"),
-            "text": _("You get a reference, and a message at your other contact in case it was not you."),
-            "now": True,
-        }
-        if not sent
-        else {"when": _("Now"), "text": _("There is nothing for you to do."), "now": True}
-    )
-    events: list[dict[str, Any]] = [first]
-    match kind:
+    then = _then(request, data_map, view, by_due=by_due)
+    if not sent:
+        first = _("You get a reference, and a message at your other contact in case it was not you.")
+        return [Moment(_("Now"), first, now=True), *then]
+    if then and then[0].when == _("First"):
+        # Something is in the way or a proof is needed: there may well be something for the person to do.
+        return [replace(then[0], now=True), *then[1:]]
+    return [Moment(_("Now"), _("There is nothing for you to do."), now=True), *then]
+
+
+def _then(request: Request, data_map: DataMap, view: PlanView | None, *, by_due: str) -> list[Moment]:
+    match Kind(request.kind):
         case Kind.ACCESS:
-            events += [
-                {
-                    "when": by_due,
-                    "text": _("We collect the data from every system and tell you that the package is ready."),
-                },
-                {"when": _("Then"), "text": _("You download it here with a fresh code.")},
-            ]
+            text = _("We collect the data from every system and tell you that the package is ready.")
+            return [Moment(by_due, text), Moment(_("Then"), _("You download it here with a fresh code."))]
         case Kind.CORRECTION if needs_evidence(request):
-            events += [
-                {
-                    "when": _("Within days"),
-                    "text": _(
-                        "A person compares it with your verified identity and asks you for a proof. The days on which we wait for it do not count."
-                    ),
-                },
-                {"when": by_due, "text": _("We write the new value, read it back from each system and tell you.")},
-            ]
+            proof = _(
+                "A person compares it with your verified identity and asks you for a proof. "
+                "The days on which we wait for it do not count."
+            )
+            written = _("We write the new value, read it back from each system and tell you.")
+            return [Moment(_("First"), proof), Moment(by_due, written)]
         case Kind.CORRECTION:
-            events.append(
-                {
-                    "when": by_due,
-                    "text": _("We write the new value without a review, read it back from each system and tell you."),
-                }
-            )
+            text = _("We write the new value without a review, read it back from each system and tell you.")
+            return [Moment(by_due, text)]
         case Kind.WITHDRAWAL:
-            chosen = [
-                data_map.consents[key] for key in request.details.get("purposes") or () if key in data_map.consents
-            ]
-            if at_once := [consent.label(language_of_page()) for consent in chosen if consent.immediate]:
-                events.append(
-                    {"when": _("At once"), "text": _("Stops without a review: %(what)s.") % {"what": listed(at_once)}}
-                )
-            if any(not consent.immediate for consent in chosen):
-                events.append(
-                    {
-                        "when": by_due,
-                        "text": _(
-                            "Every other use you chose stops, those who received your data are told to stop too, and what rests on that consent alone is deleted."
-                        ),
-                    }
-                )
-        case Kind.DELETION | Kind.CANCELLATION:
-            events += _plan_events(kind, view, by_due=by_due)
-    return events
+            return _stops(request, data_map, by_due=by_due)
+        case Kind.DELETION:
+            return _deletes(view, by_due=by_due) if view else []
+        case Kind.CANCELLATION:
+            return _closes(view, by_due=by_due) if view else []
 
 
-def _plan_events(kind: Kind, view: PlanView | None, *, by_due: str) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = []
-    if view is None:
-        return events
-    waiting = listed(line.name for line in view.waiting.lines)
-    if kind is Kind.CANCELLATION and waiting:
+def _stops(request: Request, data_map: DataMap, *, by_due: str) -> list[Moment]:
+    purposes = request.details.get("purposes") or ()
+    chosen = [data_map.consents[key] for key in purposes if key in data_map.consents]
+    at_once = [consent.label(language_of_page()) for consent in chosen if consent.immediate]
+    moments = []
+    if at_once:
+        text = _("Stops without a review: %(what)s.")
+        moments.append(Moment(_("At once"), text % {"what": listed(at_once)}))
+    if len(at_once) < len(chosen):
         text = _(
-            "We wait for this: %(what)s. Once it is settled a fresh 15 days begin by themselves and we tell you the date."
+            "The other uses stop, those who received your data are told to stop too, "
+            "and what rests on that consent alone is deleted."
         )
-        events.append({"when": _("First"), "text": text % {"what": waiting}})
-        events.append(
-            {
-                "when": _("Then"),
-                "text": _("We close the service, delete what can go and tell you until when the rest is kept."),
-            }
-        )
-        return events
-    if kind is Kind.CANCELLATION:
-        events.append({"when": by_due, "text": _("A person checks it, we close the service and delete what can go.")})
     else:
-        given = {"records": records(view.going.count)}
-        events.append(
-            {
-                "when": by_due,
-                "text": _("A person checks the plan, then we delete %(records)s and look again to be sure.") % given
-                if view.going.count
-                else _("A person checks the plan and tells you the result."),
-            }
+        text = _("What rests on that consent alone is deleted from the systems.")
+    return [*moments, Moment(by_due, text)]
+
+
+def _deletes(view: PlanView, *, by_due: str) -> list[Moment]:
+    if view.going.count:
+        text = _("A person checks the plan, then we delete %(records)s and look again to be sure.")
+        moments = [Moment(by_due, text % {"records": records(view.going.count)})]
+    else:
+        moments = [Moment(by_due, _("A person checks the plan and tells you the result."))]
+    if view.waiting.lines:
+        text = _("%(records)s go on by themselves: %(what)s.")
+        given = {"records": records(view.waiting.count), "what": listed(line.name for line in view.waiting.lines)}
+        moments.append(Moment(_("Once it is settled"), text % given))
+    return moments + _releases(view)
+
+
+def _closes(view: PlanView, *, by_due: str) -> list[Moment]:
+    if view.waiting.lines:
+        text = _(
+            "We wait for this: %(what)s. Once it is settled a fresh 15 days begin by themselves, "
+            "and we tell you the date."
         )
-        if waiting:
-            text = _("%(records)s go on by themselves: %(what)s.")
-            events.append(
-                {
-                    "when": _("Once it is settled"),
-                    "text": text % {"records": records(view.waiting.count), "what": waiting},
-                }
-            )
+        closed = _("We close the service, delete what can go and tell you until when the rest is kept.")
+        what = listed(line.name for line in view.waiting.lines)
+        return [Moment(_("First"), text % {"what": what}), Moment(_("Then"), closed)]
+    text = _("A person checks it, we close the service and delete what can go.")
+    return [Moment(by_due, text), *_releases(view)]
+
+
+def _releases(view: PlanView) -> list[Moment]:
+    """The next days on which the law lets go of something."""
     ends: dict[date, int] = {}
     for line in view.kept.lines:
         if line.last_release:
             ends[line.last_release] = ends.get(line.last_release, 0) + line.count
-    for day in sorted(ends)[:HOLDS_SHOWN]:
-        text = _("Of what the law keeps, %(records)s are gone by this day. We tell you.")
-        events.append({"when": on_text(next_day(day)), "text": text % {"records": records(ends[day])}})
-    return events
-
-
+    text = _("The last of %(records)s that the law kept are gone. We tell you.")
+    return [
+        Moment(on_text(next_day(day)), text % {"records": records(ends[day])}) for day in sorted(ends)[:HOLDS_SHOWN]
+    ]

@@ -43,20 +43,22 @@ from rights.templatetags.look import hour, listed
 from rights.transitions import StaleRequest
 from rights.web import samples
 from rights.web.present import PlanLine, present_plan
-from rights.web.present_request import (
+from rights.web.present_progress import (
     check_code,
-    follow_case,
     group_holds,
     lately_released,
+    present_outcome,
+    present_steps,
+    receipt_rows,
+)
+from rights.web.present_request import (
+    follow_case,
     latest_plan,
     open_question,
     present_asked,
     present_decision,
     present_events,
     present_messages,
-    present_outcome,
-    present_steps,
-    receipt_rows,
 )
 
 DISPLAY_AGE = 365 * 24 * 3600
@@ -114,7 +116,9 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
     plan = latest_plan(item)
     case = follow_case(item, data_map, language=language, now=now)
     outcome = present_outcome(item, plan=plan, data_map=data_map, language=language, today=local_day(now))
-    planned = plan if _shows_plan(item) else None
+    planned = (
+        present_plan(plan, data_map, language=language, today=local_day(now)) if plan and _shows_plan(item) else None
+    )
     package = _package_of(request, item)
     context = {
         "case": case,
@@ -130,7 +134,7 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         ),
         "steps": present_steps(item, plan=plan, data_map=data_map, language=language),
         "outcome": outcome,
-        "plan": present_plan(planned, data_map, language=language, today=local_day(now)) if planned else None,
+        "plan": planned if planned and (planned.total or planned.unknown) else None,
         "decision": present_decision(item, language=language),
         "events": present_events(item, user=_me(request), data_map=data_map, language=language),
         "messages_thread": present_messages(item, user=_me(request)),

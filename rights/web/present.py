@@ -22,6 +22,7 @@ from rights.templatetags.look import day_text, listed, on_text, records
 
 _AMOUNT = re.compile(r"-?\d+\.\d\d")
 SUMMARY_KINDS = 3
+KINDS_NAMED = 4
 
 # ---- a plan --------------------------------------------------------------------------------------------------------
 
@@ -117,7 +118,8 @@ def _plan_line(line: Line, plan: Plan, data_map: DataMap, *, language: str, cita
     item = data_map.collections[line.collection]
     given = reason(line.key)
     text, why, basis = given.text(language), "", given.basis
-    if line.fate in GOING or line.fate is Fate.KEEP:
+    if line.fate is Fate.KEEP or (line.fate in GOING and not item.while_relationship):
+        # The map's own words; those of a collection that a service needs are true only while it stays.
         text = item.basis(language) if item.basis else text
     elif line.fate is Fate.HOLD and line.key != "HOLD.RELATION_ACTIVE":
         # The section says what a hold is; the line says what the records are for, and the law on demand.
@@ -164,7 +166,7 @@ def _blocked_lines(plan: Plan, data_map: DataMap, *, language: str) -> tuple[Pla
                 fate=Fate.BLOCKED,
                 company=data_map.entities[entity].service(language),
                 text=_("%(kinds)s. %(reason)s")
-                % {"kinds": listed(item.label(language) for item in items), "reason": given.text(language)},
+                % {"kinds": _kinds(items, language=language), "reason": given.text(language)},
                 sensitive=any(item.sensitive for item in items),
                 basis=given.basis,
                 facts=tuple(
@@ -179,6 +181,14 @@ def _blocked_lines(plan: Plan, data_map: DataMap, *, language: str) -> tuple[Pla
             )
         )
     return tuple(lines)
+
+
+def _kinds(items: Sequence[Collection], *, language: str) -> str:
+    """What waits, by name; of many kinds the first few and how many there are."""
+    names = listed(item.label(language) for item in items[:KINDS_NAMED])
+    if len(items) <= KINDS_NAMED:
+        return names
+    return _("%(names)s and others, %(n)s kinds in all") % {"names": names, "n": len(items)}
 
 
 def shown_values(fact: BlockerFact) -> list[str]:

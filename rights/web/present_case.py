@@ -511,7 +511,7 @@ def _acts(request: Request, data_map: DataMap, language: str) -> list[PlanRow]:
             return [
                 _act(
                     item.key, data_map, language, fate="close", outcome=_("relationship ended"),
-                    before=_("open"), after=_("closed"),
+                    before=_("in force"), after=_("ended"),
                 )
                 for item in data_map.collections.values()
                 if item.entity in closing and item.close

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -18,7 +18,7 @@ from portal.core import clock as portal_clock
 from portal.core.outbox import deliver
 from portal.demo.accounts import DEMO_ACCOUNTS, DEMO_PASSWORD, STAFF, demo_account
 from portal.demo.business import do_deed, find_chances
-from portal.demo.loading import load_accounts
+from portal.demo.loading import LoadedDemo, load_accounts, load_demo
 from rights.models import DataMapVersion
 from tests.demo.conftest import NOW, TODAY, count_rows
 
@@ -38,8 +38,19 @@ def _user(account_no: str) -> User:
     return user
 
 
+@pytest.fixture
+def own_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The command's business systems beside those that other tests of this process count on."""
+
+    def load_elsewhere(**given: Any) -> LoadedDemo:
+        return load_demo(**{**given, "prefix": "cmdtest_", "data_dir": tmp_path})
+
+    monkeypatch.setattr("portal.management.commands.demo.load_demo", load_elsewhere)
+    return tmp_path
+
+
 @pytest.mark.role("owner")
-def test_load_makes_everything_once(db: None) -> None:
+def test_load_makes_everything_once(db: None, own_systems: Path) -> None:
     first = demo("load", "--people", "20")
     assert first["loaded"]
     assert first["accounts"] == len(DEMO_ACCOUNTS)
@@ -47,7 +58,7 @@ def test_load_makes_everything_once(db: None) -> None:
     assert TotpDevice.objects.count() == len(STAFF)
     assert Authority.objects.count() == 3
     assert DataMapVersion.objects.filter(name="demo", live=True).count() == 1
-    addresses = json.loads((settings.DATA_DIR / "systems.json").read_text())
+    addresses = json.loads((own_systems / "systems.json").read_text())
     assert count_rows(addresses["platform"], "platform.profile") >= 15
     second = demo("load", "--people", "20")
     assert not second["loaded"]

@@ -81,6 +81,10 @@ class Command(BaseCommand):
         deadline = time.monotonic() + READY_SECONDS
         url = f"http://127.0.0.1:{settings.PORT}/readyz"
         while not _answers(url):
+            if supervisor.gives_up():
+                raise SystemExit(
+                    f"The portal does not start: {_last_line(supervisor.log)} (all of it: {supervisor.log})"
+                )
             if time.monotonic() > deadline:
                 raise SystemExit(f"The portal was not ready within {READY_SECONDS} s. See {supervisor.log}.")
             supervisor.look()
@@ -93,6 +97,11 @@ class Command(BaseCommand):
             if os.environ.get("PORTAL_EMBEDDED") and not embedded.is_running(settings.DATA_DIR):
                 self._say("The embedded database or broker ended; starting it again.")
                 embedded.ensure(settings.DATA_DIR)
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
