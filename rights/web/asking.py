@@ -30,7 +30,6 @@ from accounts.permissions import subject_required
 from portal.core import clock
 from rights.actions.submit import (
     CannotSubmit,
-    Preview,
     change_draft,
     matter_of,
     preview,
@@ -55,7 +54,7 @@ from rights.web.asking_forms import (
 )
 from rights.web.asking_words import Final, answers_of, final_words, what_follows
 from rights.web.forms import CheckForm
-from rights.web.present import present_case, present_forfeits, present_plan, service_names
+from rights.web.present import Forfeit, present_case, present_forfeits, present_plan, service_names
 
 WITH_PLAN = frozenset({Kind.DELETION, Kind.CANCELLATION})
 """The kinds whose plan is shown first, and that need a fresh code: they cannot be undone."""
@@ -209,11 +208,12 @@ def check(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _show_check(request: HttpRequest, draft: Request, form: CheckForm, final: Final) -> HttpResponse:
     kind, language, now = Kind(draft.kind), language_of_page(), clock.now()
     data_map = load_live_map()
-    view = None
+    view, lapsing = None, list[Forfeit]()
     if kind in WITH_PLAN:
         seen = preview(matter_of(draft), now=now)
+        lapsing = present_forfeits(seen.plan, data_map, language=language)
         view = present_plan(seen.plan, data_map, language=language, today=local_day(now))
-        if kind is Kind.CANCELLATION and _costs_more(draft, seen):
+        if kind is Kind.CANCELLATION and _costs_more(draft, lapsing):
             messages.warning(request, _("Something of value would lapse. Please say whether you give it up."))
             return redirect("rights:form", draft.pk)
     due = _due_if_asked(local_day(now))
@@ -222,7 +222,7 @@ def _show_check(request: HttpRequest, draft: Request, form: CheckForm, final: Fi
         "subject/check.html",
         {
             "kind": kind.value,
-            "answers": answers_of(draft, data_map, view),
+            "answers": answers_of(draft, data_map, view, lapsing=lapsing),
             "after": what_follows(draft, data_map, view, due=due),
             "form": form,
             "irreversible": final.lead,
@@ -235,10 +235,9 @@ def _show_check(request: HttpRequest, draft: Request, form: CheckForm, final: Fi
     )
 
 
-def _costs_more(draft: Request, seen: Preview) -> bool:
+def _costs_more(draft: Request, lapsing: list[Forfeit]) -> bool:
     """Whether something lapses that nobody asked about, as its system was silent when the form was shown."""
     entities, given_up = set(draft.details["entities"]), set(draft.details.get("forfeits") or ())
-    lapsing = present_forfeits(seen.plan, seen.data_map, language=language_of_page())
     return any(item.entity in entities and item.key not in given_up for item in lapsing)
 
 

@@ -1,6 +1,6 @@
 """What the check and the receipt of a request say: the answers, what happens with which date, what cannot be undone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -13,7 +13,7 @@ from rights.kernel.states import Kind
 from rights.models import Request
 from rights.templatetags.look import day_text, listed, next_day, on_text, records
 from rights.web import language_of_page
-from rights.web.present import PlanView, kept_words, mask_value, service_names, waiting_words
+from rights.web.present import Forfeit, PlanView, kept_words, mask_value, service_names, waiting_words
 
 HOLDS_SHOWN = 3
 
@@ -45,7 +45,9 @@ def final_words(kind: Kind) -> Final:
             return Final()
 
 
-def answers_of(draft: Request, data_map: DataMap, view: PlanView | None) -> list[dict[str, str]]:
+def answers_of(
+    draft: Request, data_map: DataMap, view: PlanView | None, *, lapsing: Iterable[Forfeit] = ()
+) -> list[dict[str, str]]:
     language, details = language_of_page(), draft.details
     change = reverse("rights:form", args=[draft.pk])
 
@@ -65,10 +67,8 @@ def answers_of(draft: Request, data_map: DataMap, view: PlanView | None) -> list
             everywhere = len(names) > 1
             services = listed(service_names(details.get("entities") or (), data_map, language))
             rows = [row(_("Service to end"), _("All services of all companies") if everywhere else services)]
-            if details.get("forfeits"):
-                given_up = [
-                    data_map.blockers[key].label(language) for key in details["forfeits"] if key in data_map.blockers
-                ]
+            given_up = [item.label for item in lapsing if item.key in set(details.get("forfeits") or ())]
+            if given_up:
                 rows.append(row(_("You give up"), listed(given_up)))
         case Kind.WITHDRAWAL:
             chosen = [data_map.consents[key] for key in details.get("purposes") or () if key in data_map.consents]
@@ -186,7 +186,11 @@ def _closes(view: PlanView, *, by_due: str) -> list[Moment]:
         what = listed(line.name for line in view.waiting.lines)
         return [Moment(_("First"), text % {"what": what}), Moment(_("Then"), closed)]
     text = _("A person checks it, we close the service and delete what can go.")
-    return [Moment(by_due, text), *_releases(view)]
+    moments = [Moment(by_due, text), *_releases(view)]
+    if view.looked_at:
+        decided = _("A person decides whether it can go on: %(what)s.") % {"what": listed(view.looked_at)}
+        moments.insert(0, Moment(_("Within days"), decided))
+    return moments
 
 
 def _releases(view: PlanView) -> list[Moment]:

@@ -71,6 +71,8 @@ class PlanView:
     in_use: Section
     unknown: tuple[str, ...]
     matters: int
+    looked_at: tuple[str, ...] = ()
+    """Facts that do not defer a cancellation but make a person look at it."""
 
     @property
     def total(self) -> int:
@@ -111,6 +113,11 @@ def present_plan(plan: Plan, data_map: DataMap, *, language: str, today: date) -
         in_use=of(Fate.KEEP),
         unknown=tuple(data_map.systems[key].label(language) for key in plan.unknown if key in data_map.systems),
         matters=len(waiting),
+        looked_at=tuple(
+            data_map.blockers[fact.key].label(language)
+            for fact in plan.blockers
+            if fact.cancel == "person" and fact.entity in plan.closing and fact.key in data_map.blockers
+        ),
     )
 
 
