@@ -93,7 +93,7 @@ def read_query(shape: type[shapes.Strict], request: ApiRequest, *, lists: Iterab
 class NewestFirst(CursorPagination):
     """Pages by a cursor. `next` and `previous` are whole addresses; follow them as they are."""
 
-    ordering = "-created_at"
+    ordering = ("-created_at", "-id")
     page_size = 20
     max_page_size = 100
     page_size_query_param = "page_size"

@@ -189,7 +189,7 @@ def _closes(view: PlanView, *, by_due: str) -> list[Moment]:
     moments = [Moment(by_due, text), *_releases(view)]
     if view.looked_at:
         decided = _("A person decides whether it can go on: %(what)s.") % {"what": listed(view.looked_at)}
-        moments.insert(0, Moment(_("Within days"), decided))
+        moments.insert(0, Moment(_("First"), decided))
     return moments
 
 
