@@ -7,14 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+import structlog
+from django.db import DatabaseError, connection
+
 from rights.blockers import read_relationships
 from rights.connectors.base import ConnectorError, Seed, Snapshot
 from rights.connectors.registry import connect
-from rights.datamap import DataMap
+from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import local_day
-from rights.planning import ANSWER_SECONDS
+from rights.kernel.states import Kind
+from rights.planning import ANSWER_SECONDS, Matter, make_plan
+from rights.queries import active_rules
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+WARM_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,17 @@ def read_services(
     )
     found, unknown = _ask(systems, read, identities=identities, data_map=data_map, now=now)
     return [key for key in data_map.entities if key in found], unknown
+
+
+def warm_systems(*, now: datetime) -> None:
+    """Have every live system looked at once. What cannot be asked now is asked by the first who needs it."""
+    try:
+        nobody = Matter(kind=Kind.DELETION, identities={})
+        make_plan(nobody, data_map=load_live_map(), rules=active_rules(), now=now, wait=WARM_SECONDS)
+    except DatabaseError as error:
+        log.warning("warm_failed", reason=type(error).__name__)
+    finally:
+        connection.close()
 
 
 def _meets(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

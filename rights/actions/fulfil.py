@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 
@@ -41,7 +42,6 @@ _JITTER = SystemRandom()
 WORKER_WAIT = 30.0
 MAX_ATTEMPTS = 8
 MAX_ROUNDS = 20
-CHECK_AGAIN = timedelta(hours=6)
 CLOSING_KEYS = {
     Kind.ACCESS: "OK.ACCESS",
     Kind.CORRECTION: "OK.CORRECT_VERSIONED",
@@ -233,7 +233,9 @@ def check_blockers(request: Request, *, now: datetime) -> bool:
     fresh = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=WORKER_WAIT)
     still = fresh.unknown or fresh.of(Fate.BLOCKED)
     if fresh.unknown or (still and not _came_free(request, fresh)):
-        Request.objects.filter(pk=request.pk, state=State.DEFERRED).update(check_after=now + CHECK_AGAIN)
+        Request.objects.filter(pk=request.pk, state=State.DEFERRED).update(
+            check_after=now + timedelta(seconds=settings.CHECK_SECONDS)
+        )
         return False
     started: dict[str, Any] = {
         "started_on": local_day(now),

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from accounts.models import User
 from portal.core.ledger import commit_to
@@ -32,7 +33,7 @@ def claim(request: Request, *, reviewer: User, now: datetime) -> None:
     if taken:
         record(request, event="claimed", now=now, actor=reviewer)
     elif not Request.objects.filter(pk=request.pk, reviewer=reviewer).exists():
-        raise StaleRequest("Somebody else has taken this case.")
+        raise StaleRequest(_("Somebody else has taken this case."))
     request.reviewer = reviewer
 
 
@@ -58,9 +59,9 @@ def approve(
     _require_own(request, reviewer)
     for line in plan.of(Fate.PERSON):
         if lines.get(line.collection) not in LINE_DECISIONS:
-            raise CannotDecide(f"Decide what becomes of {line.collection}.")
+            raise CannotDecide(_("Decide what becomes of %(what)s.") % {"what": line.collection})
     if key not in REASONS:
-        raise CannotDecide("Choose a reason.")
+        raise CannotDecide(_("Choose a reason."))
     undo_until = now + timedelta(seconds=settings.UNDO_SECONDS)
     with transaction.atomic():
         _write_decision(request, reviewer=reviewer, outcome="approve", key=key, text=text, lines=lines, now=now)
@@ -71,7 +72,7 @@ def approve(
                 approved_plan=approved, approved_at=now
             )
             if not changed:
-                raise StaleRequest("The case has moved on.")
+                raise StaleRequest(_("The case has moved on."))
         else:
             move(
                 request,
@@ -100,7 +101,7 @@ def make_allowed(plan: Plan, lines: Mapping[str, str]) -> Plan:
 def undo(request: Request, *, reviewer: User, now: datetime) -> None:
     """Take an approval back while its undo period runs. Raises CannotDecide afterwards."""
     if request.round or request.act_after is None or now >= request.act_after:
-        raise CannotDecide("The undo period is over; the changes have begun.")
+        raise CannotDecide(_("The undo period is over; the changes have begun."))
     move(
         request,
         to=State.REVIEW,
@@ -117,9 +118,9 @@ def refuse(request: Request, *, reviewer: User, key: str, text: str, now: dateti
     """Refuse with a reason from the table. Raises CannotDecide for another key or without a text."""
     _require_own(request, reviewer)
     if key not in REFUSALS and not key.startswith("REPEAT."):
-        raise CannotDecide("Choose a reason for refusing.")
+        raise CannotDecide(_("Choose a reason for refusing."))
     if not text.strip():
-        raise CannotDecide("Write what the person is told.")
+        raise CannotDecide(_("Write what the person is told."))
     with transaction.atomic():
         _write_decision(request, reviewer=reviewer, outcome="refuse", key=key, text=text, lines={}, now=now)
         move(
@@ -139,7 +140,7 @@ def refuse(request: Request, *, reviewer: User, key: str, text: str, now: dateti
 def ask(request: Request, *, reviewer: User, text: str, now: datetime) -> Question:
     """Ask the person one specific thing; the clock stands until they answer."""
     if not text.strip():
-        raise CannotDecide("Write the question.")
+        raise CannotDecide(_("Write the question."))
     with transaction.atomic():
         question = Question.objects.create(request=request, asked_by=reviewer, text=text.strip(), asked_at=now)
         move(request, to=State.WAITING, event="asked", now=now, actor=reviewer)
@@ -150,11 +151,11 @@ def ask(request: Request, *, reviewer: User, text: str, now: datetime) -> Questi
 def answer(request: Request, *, text: str, actor: User, now: datetime) -> None:
     """The person's answer; the clock goes on. A second answer to the same question is refused with StaleRequest."""
     if not text.strip():
-        raise CannotDecide("Write your answer.")
+        raise CannotDecide(_("Write your answer."))
     with transaction.atomic():
         question = request.questions.select_for_update().filter(answered_at__isnull=True).order_by("asked_at").first()
         if question is None:
-            raise StaleRequest("This question was answered already.")
+            raise StaleRequest(_("This question was answered already."))
         Question.objects.filter(pk=question.pk).update(answered_at=now)
         question.answer, question.answered_at = text.strip(), now
         question.save(update_fields=["answer", "answered_at"])
@@ -164,12 +165,12 @@ def answer(request: Request, *, text: str, actor: User, now: datetime) -> None:
 def extend(request: Request, *, reviewer: User, reason: str, now: datetime) -> None:
     """Extend once by 15 days, with a reason, before the deadline."""
     if not reason.strip():
-        raise CannotDecide("An extension needs a reason.")
+        raise CannotDecide(_("An extension needs a reason."))
     if due_of(request, now=now).is_late:
-        raise CannotDecide("The deadline has passed; it can no longer be extended.")
+        raise CannotDecide(_("The deadline has passed; it can no longer be extended."))
     with transaction.atomic():
         if not Request.objects.filter(pk=request.pk, extended_at__isnull=True).update(extended_at=now):
-            raise CannotDecide("It was extended once already.")
+            raise CannotDecide(_("It was extended once already."))
         request.extended_at = now
         commitment = commit_to(reason)
         record(request, event="extended", now=now, actor=reviewer, commitments={"reason": commitment.digest})
@@ -185,9 +186,9 @@ def retry_step(step: Step, *, reviewer: User, now: datetime) -> None:
 
 def _require_own(request: Request, reviewer: User) -> None:
     if reviewer in {request.subject, request.filed_by}:
-        raise CannotDecide("Nobody decides their own case.")
+        raise CannotDecide(_("Nobody decides their own case."))
     if request.reviewer_id not in {None, reviewer.pk}:
-        raise StaleRequest("Somebody else has taken this case.")
+        raise StaleRequest(_("Somebody else has taken this case."))
 
 
 def _write_decision(

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from accounts.authority import may_ask_for
 from accounts.identities import get_identities
@@ -116,11 +117,11 @@ def require_complete(request: Request) -> None:
     details = request.details
     match Kind(request.kind):
         case Kind.CORRECTION if not details.get("items"):
-            raise CannotSubmit("Choose at least one thing to correct.")
+            raise CannotSubmit(_("Choose at least one thing to correct."))
         case Kind.WITHDRAWAL if not details.get("purposes"):
-            raise CannotSubmit("Choose at least one consent to withdraw.")
+            raise CannotSubmit(_("Choose at least one consent to withdraw."))
         case Kind.CANCELLATION if not details.get("entities"):
-            raise CannotSubmit("Choose the service to cancel.")
+            raise CannotSubmit(_("Choose the service to cancel."))
 
 
 def route(request: Request, *, now: datetime) -> None:
@@ -182,7 +183,7 @@ def take_back(request: Request, *, actor: User, now: datetime) -> None:
         # A round may have started since `request` was read: whoever comes second waits here and sees it.
         begun = Request.objects.select_for_update(of=("self",)).values_list("round", flat=True).get(pk=request.pk)
         if begun or State(request.state) is State.CLOSED:
-            raise CannotSubmit("This request can no longer be stopped: its changes have begun or it is closed.")
+            raise CannotSubmit(_("This request can no longer be stopped: its changes have begun or it is closed."))
         move(
             request,
             to=State.CLOSED,
@@ -205,4 +206,4 @@ def make_reference(now: datetime) -> str:
 
 def _require_authority(*, subject: User, filed_by: User, kind: Kind, now: datetime) -> None:
     if not may_ask_for(agent=filed_by, principal=subject, kind=kind, now=now):
-        raise NotAuthorised("There is no valid authorisation to ask for this person.")
+        raise NotAuthorised(_("There is no valid authorisation to ask for this person."))

@@ -347,7 +347,7 @@ def _send(request: HttpRequest, draft: Request) -> HttpResponse:
     try:
         sent = submit(request_id=draft.pk, now=clock.now())
     except CannotSubmit as error:
-        messages.error(request, _(str(error)))
+        messages.error(request, str(error))
         return redirect("rights:form", draft.pk)
     request.session.pop(_checked_key(draft), None)
     return redirect("rights:done", sent.pk)

@@ -172,7 +172,7 @@ def _view_names() -> dict[str, str]:
         "deferred": _("Put off"),
         "acting": _("Being carried out"),
         "failed": _("Failed"),
-        "closed": _("Closed"),
+        "closed": _("Finished"),
     }
 
 
