@@ -90,7 +90,7 @@ def queue(view: str, *, reviewer: User) -> QuerySet[Request]:
         "waiting": Q(state=State.WAITING),
         "deferred": Q(state=State.DEFERRED),
         "acting": Q(state__in=[State.ACTING, State.CHECKING]),
-        "failed": Q(Exists(Step.objects.filter(request=OuterRef("pk"), state=Step.State.DEAD)), state=State.ACTING),
+        "failed": Q(Exists(Step.objects.filter(request=OuterRef("pk"), state=Step.State.DEAD))),
         "closed": Q(state=State.CLOSED, received_at__isnull=False),
     }[view]
     order = ("-closed_at", "-id") if view == "closed" else ("priority", "started_on", "received_at", "id")

@@ -41,8 +41,8 @@ def _schedule(request: Request, collections: Iterable[str], *, now: datetime) ->
     with transaction.atomic():
         # The lock makes one of two ticks see the other's steps.
         locked = Request.objects.select_for_update().only("pk", "round").get(pk=request.pk)
-        if Step.objects.filter(request=request, verb="release").exclude(state=Step.State.DONE).exists():
-            return False
+        under_way = Step.objects.filter(request=request, verb="release").exclude(state=Step.State.DONE)
+        order = [key for key in order if key not in set(under_way.values_list("collection", flat=True))]
         # In the round that is over, after its steps: the next round numbers its own from the start.
         last = Step.objects.filter(request=request, round=locked.round).aggregate(last=Max("ordinal"))["last"]
         first = 0 if last is None else last + 1

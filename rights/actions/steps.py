@@ -35,6 +35,8 @@ from rights.planning import Matter, closing_entities, hold_key, open_reading, ru
 BATCH_ROWS = 10_000
 LEASE = timedelta(seconds=90)
 PACKAGE_DAYS = 7
+EXPORT_ATTEMPTS = 6
+"""How often a package waits for a system that is away before it is handed out with the gap named."""
 _SEAL = "rights.batch"
 
 
@@ -205,6 +207,14 @@ def _release(work: Work) -> int:
         if reading.policies[step.collection].fixed is not None:
             raise Postponed("A fact stands in the way of the release.")
     gone = _erase(work)
+    with open_reading(work.matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
+        snapshot,
+        reading,
+    ):
+        counts = snapshot.count_fates(reading.policies)
+    if any(count.collection == step.collection and count.fate is Fate.PERSON for count in counts):
+        # Their period is over, but they are somebody else's too: they stay held until a person has decided.
+        raise Refused(f"Records of {step.collection} whose period is over also belong to somebody else: decide.")
     _hold(work)
     if not _unreleased(work).exists():
         notify(
@@ -305,6 +315,8 @@ def _export(work: Work) -> int:
         person=work.request.subject.masked_name,
         now=work.now,
     )
+    if written.gaps and work.step.attempts < EXPORT_ATTEMPTS:
+        raise Unavailable(f"These systems did not answer: {', '.join(written.gaps)}.")
     until = work.now + timedelta(days=PACKAGE_DAYS)
     with transaction.atomic():
         work.write()

@@ -1,7 +1,7 @@
 """Reads a data map's documents into values, or names each fault by file, key, reason and remedy."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from fideslang.models import Dataset
 from fideslang.models import DatasetCollection as FidesCollection
+from fideslang.models import FidesDatasetReference, FidesMeta
 from pydantic import ValidationError
 
 from rights.datamap.values import (
@@ -28,6 +29,7 @@ from rights.datamap.values import (
     System,
     Text,
 )
+from rights.kernel.decisions import REASONS
 
 CLASSES = frozenset({"KYC", "TXN", "LOAN", "ACCT", "INS", "INS-LONG", "FUND", "CONS", "LOG", "FILE", "none"})
 _COLLECTION_KEYS = frozenset(
@@ -52,6 +54,11 @@ _COLLECTION_KEYS = frozenset(
     }
 )
 _TOP_KEYS = frozenset({"version", "entities", "systems", "edges", "collections", "blockers", "consents", "corrections"})
+_BLOCKER_KEYS = frozenset({"in", "when", "blocks", "cancel", "show", "label", "fix", "entities"})
+_CONSENT_KEYS = frozenset({"label", "kind", "consequence", "in", "match", "given", "withdraw", "immediate"})
+_ENTITY_KEYS = frozenset({"name", "service", "relationship"})
+_SYSTEM_KEYS = frozenset({"schema", "entity", "label"})
+_CORRECTION_KEYS = frozenset({"label", "kind", "fields"})
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 GOVERNANCE = "governance.yml"
 T = TypeVar("T")
@@ -114,6 +121,7 @@ class _Parser:
         systems = self._each("systems", self._system)
         self._require_entities(systems, entities)
         collections = self._each("collections", lambda key, body: self._collection(key, body, systems))
+        self._require_relationships(entities, collections)
         edges = self._walk(collections, self._edges(collections))
         parsed = DataMap(
             digest=self._digest(),
@@ -163,20 +171,57 @@ class _Parser:
                 key = f"{dataset.fides_key}.{collection.name}"
                 self.fides[key] = collection
                 self.files[key] = name
+            self._require_known_meta(name, body)
+
+    def _require_known_meta(self, file: str, dataset: Mapping[str, Any]) -> None:
+        """Fides drops a key it does not know: a misspelt identity or reference would silently reach nothing."""
+        for collection in dataset.get("collections") or ():
+            for field in collection.get("fields") or ():
+                where = f"{dataset['fides_key']}.{collection['name']}.{field['name']}"
+                meta = field.get("fides_meta") or {}
+                self._require_keys(file, where, meta, frozenset(FidesMeta.model_fields))
+                for reference in meta.get("references") or ():
+                    self._require_keys(file, where, reference, frozenset(FidesDatasetReference.model_fields))
+
+    def _require_keys(self, file: str, where: str, body: Mapping[str, Any], known: frozenset[str]) -> None:
+        for unknown in sorted(str(key) for key in set(body) - known):
+            self._fault(file, where, f"{unknown} is not known.", f"Use one of {', '.join(sorted(known))}.")
+
+    def _require_known_keys(self, section: str, key: str, body: Mapping[str, Any], known: frozenset[str]) -> None:
+        for unknown in sorted(str(name) for name in set(body) - known):
+            self._fault(
+                GOVERNANCE, f"{section}.{key}.{unknown}", "is not known.", f"Use one of {', '.join(sorted(known))}."
+            )
 
     def _each(self, section: str, make: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
         found = {}
-        for key, body in (self.governance.get(section) or {}).items():
+        for key, body in self._section(section).items():
             if not isinstance(body, Mapping):
                 self._fault(GOVERNANCE, f"{section}.{key}", "is not a mapping.", "Give it keys of its own.")
                 continue
             try:
                 found[key] = make(key, body)
             except _Missing as missing:
-                self._fault(GOVERNANCE, f"{section}.{key}.{missing.key}", missing.reason, missing.remedy)
+                where = ".".join(part for part in (section, key, missing.key) if part)
+                self._fault(GOVERNANCE, where, missing.reason, missing.remedy)
+            except _Dependent:
+                continue
+            except (AttributeError, TypeError, ValueError):
+                # A word where a mapping belongs, a mapping where a list does.
+                self._fault(
+                    GOVERNANCE, f"{section}.{key}", "is not written as it has to be.", "See the data map's format."
+                )
         return found
 
+    def _section(self, section: str) -> Mapping[str, Any]:
+        stated = self.governance.get(section) or {}
+        if isinstance(stated, Mapping):
+            return stated
+        self._fault(GOVERNANCE, section, "is not a mapping.", "Give each of its items keys of its own.")
+        return {}
+
     def _entity(self, key: str, body: Mapping[str, Any]) -> Entity:
+        self._require_known_keys("entities", key, body, _ENTITY_KEYS)
         name = _text(body, "name")
         relationship = body.get("relationship")
         return Entity(
@@ -187,6 +232,7 @@ class _Parser:
         )
 
     def _system(self, key: str, body: Mapping[str, Any]) -> System:
+        self._require_known_keys("systems", key, body, _SYSTEM_KEYS)
         entity = str(_need(body, "entity"))
         label = _text(body, "label") if "label" in body else Text(key, key)
         return System(key=key, schema=str(_need(body, "schema")), entity=entity, label=label)
@@ -198,13 +244,7 @@ class _Parser:
                 entities[system.entity] = Entity(system.entity, name=system.label, service=system.label)
 
     def _collection(self, key: str, body: Mapping[str, Any], systems: Mapping[str, System]) -> Collection:
-        for unknown in set(body) - _COLLECTION_KEYS:
-            self._fault(
-                GOVERNANCE,
-                f"collections.{key}.{unknown}",
-                "is not known.",
-                f"Use one of {', '.join(sorted(_COLLECTION_KEYS))}.",
-            )
+        self._require_known_keys("collections", key, body, _COLLECTION_KEYS)
         fides = self.fides.get(key)
         if fides is None:
             raise _Missing(
@@ -222,6 +262,11 @@ class _Parser:
         erase = body.get("erase") or {}
         if erase.get("method") not in {"delete", "mask"}:
             raise _Missing("erase", "says no known method.", "Use {method: delete} or {method: mask, fields: {…}}.")
+        _require_mask(erase)
+        if body.get("while") not in {None, "relationship"}:
+            raise _Missing("while", f"{body['while']} is not known.", "Write while: relationship, or leave it out.")
+        if body.get("key") and body["key"] not in REASONS:
+            raise _Missing("key", f"{body['key']} has no text.", "Use the key of a reason, such as OK.PURPOSE_END.")
         collection = Collection(
             key=key,
             system=dataset,
@@ -273,8 +318,11 @@ class _Parser:
 
     def _edges(self, collections: Mapping[str, Collection]) -> list[tuple[Edge, bool]]:
         """Every reference as edges; the flag tells one whose direction the map leaves open."""
-        stated = {}
+        stated: dict[tuple[Any, Any], Mapping[str, Any]] = {}
         for item in self.governance.get("edges") or ():
+            if not isinstance(item, Mapping):
+                self._fault(GOVERNANCE, "edges", "is not a list of mappings.", "Write {from: …, to: …} for each.")
+                continue
             stated[(item.get("from"), item.get("to"))] = item
         found = []
         for key, fides in self.fides.items():
@@ -291,7 +339,13 @@ class _Parser:
         for source, source_field, target, target_field, is_open in found:
             item = stated.pop((f"{source}.{source_field}", f"{target}.{target_field}"), {})
             if item.get("follow", True):
-                edges.append((Edge(source, source_field, target, target_field, _predicates(item.get("when"))), is_open))
+                try:
+                    when = self._known(Condition(source, _predicates(item.get("when"))), collections).when
+                except _Missing as missing:
+                    where = f"edges {source}.{source_field} → {target}.{target_field}.{missing.key}"
+                    self._fault(GOVERNANCE, where, missing.reason, missing.remedy)
+                    continue
+                edges.append((Edge(source, source_field, target, target_field, when), is_open))
         for source, target in stated:
             both = {str(source).rpartition(".")[0], str(target).rpartition(".")[0]}
             if stated[(source, target)].get("follow", True) or both <= set(collections):
@@ -338,7 +392,15 @@ class _Parser:
             return ()
 
     def _blocker(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Blocker:
+        self._require_known_keys("blockers", key, body, _BLOCKER_KEYS)
         condition = self._known(_condition(body), collections)
+        for data_class in body.get("blocks") or ():
+            if data_class not in CLASSES:
+                known = ", ".join(sorted(CLASSES))
+                raise _Missing("blocks", f"{data_class} is not a class.", f"Use one of {known}.")
+        if body.get("cancel", "defer") not in {"defer", "person"}:
+            raise _Missing("cancel", f"{body['cancel']} is not known.", "Write defer or person.")
+        self._require_fields("show", condition.collection, body.get("show") or (), collections)
         fix = body.get("fix")
         return Blocker(
             key=key,
@@ -353,7 +415,10 @@ class _Parser:
         )
 
     def _consent(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Consent:
+        self._require_known_keys("consents", key, body, _CONSENT_KEYS)
         collection = self._known(Condition(str(_need(body, "in")), ()), collections).collection
+        for name in ("match", "given", "withdraw"):
+            self._require_fields(name, collection, body.get(name) or {}, collections)
         return Consent(
             key=key,
             label=_text(body, "label"),
@@ -367,6 +432,9 @@ class _Parser:
         )
 
     def _correction(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Correction:
+        self._require_known_keys("corrections", key, body, _CORRECTION_KEYS)
+        if body.get("kind", "contact") not in {"contact", "identity"}:
+            raise _Missing("kind", f"{body['kind']} is not known.", "Write contact or identity.")
         fields = []
         for name in _need(body, "fields"):
             collection, _, column = str(name).rpartition(".")
@@ -376,6 +444,8 @@ class _Parser:
 
     def _known(self, condition: Condition, collections: Mapping[str, Collection]) -> Condition:
         collection = collections.get(condition.collection)
+        if collection is None and condition.collection in self._section("collections"):
+            raise _Dependent
         if collection is None:
             raise _Missing("in", f"{condition.collection} is not a collection of this map.", "Correct the name.")
         columns = {item.name for item in collection.fields}
@@ -383,6 +453,24 @@ class _Parser:
             if predicate.field not in columns:
                 raise _Missing("when", f"{condition.collection} has no field {predicate.field}.", "Correct the name.")
         return condition
+
+    def _require_fields(
+        self, key: str, collection: str, names: Iterable[str], collections: Mapping[str, Collection]
+    ) -> None:
+        known = {item.name for item in collections[collection].fields}
+        for name in names:
+            if name not in known:
+                raise _Missing(key, f"{collection} has no field {name}.", "Correct the name.")
+
+    def _require_relationships(self, entities: Mapping[str, Entity], collections: Mapping[str, Collection]) -> None:
+        for entity in entities.values():
+            if entity.relationship:
+                try:
+                    self._known(entity.relationship, collections)
+                except _Missing as missing:
+                    self._fault(GOVERNANCE, f"entities.{entity.key}.relationship", missing.reason, missing.remedy)
+                except _Dependent:
+                    continue
 
     def _require_consents(self, parsed: DataMap) -> None:
         for collection in parsed.collections.values():
@@ -395,12 +483,29 @@ class _Parser:
                 )
 
 
+class _Dependent(Exception):
+    """What is read leans on a collection whose own fault is told already."""
+
+
 class _Missing(Exception):
     """A fault below the key that is being read."""
 
     def __init__(self, key: str, reason: str, remedy: str) -> None:
         super().__init__(reason)
         self.key, self.reason, self.remedy = key, reason, remedy
+
+
+def _require_mask(erase: Mapping[str, Any]) -> None:
+    """A way of masking that is not known would silently empty the field."""
+    if erase["method"] != "mask":
+        return
+    fields = erase.get("fields") or {}
+    if not fields:
+        raise _Missing("erase", "masks no field.", "State fields: {name: strategy}.")
+    for name, strategy in fields.items():
+        is_constant = isinstance(strategy, Mapping) and set(strategy) == {"constant"}
+        if strategy not in (None, "null") and not is_constant:
+            raise _Missing("erase", f"{name}: {strategy} is no way of masking.", 'Use "null" or {constant: …}.')
 
 
 def _need(body: Mapping[str, Any], key: str) -> Any:

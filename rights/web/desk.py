@@ -17,7 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import get_language, gettext_noop, ngettext
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -29,7 +29,6 @@ from portal.core import clock
 from rights.actions import review
 from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import local_day
-from rights.kernel.decisions import REASONS
 from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import Request, Step
@@ -63,19 +62,6 @@ CLOSED_ORDER = ("-closed_at", "-id")
 PERSON_ORDER = ("-received_at", "-id")
 SALT = "desk.version"
 SEARCHED = ("account_no", "phone", "id_number", "client_id")
-
-# What the domain may say to a reviewer; it speaks English, and the page translates.
-gettext_noop("Somebody else has taken this case.")
-gettext_noop("The case has moved on.")
-gettext_noop("Nobody decides their own case.")
-gettext_noop("Choose a reason.")
-gettext_noop("Choose a reason for refusing.")
-gettext_noop("Write what the person is told.")
-gettext_noop("Write the question.")
-gettext_noop("An extension needs a reason.")
-gettext_noop("The deadline has passed; it can no longer be extended.")
-gettext_noop("It was extended once already.")
-gettext_noop("The undo period is over; the changes have begun.")
 
 
 # --- the queue
@@ -352,7 +338,7 @@ def _off_outcomes(item: Request, plan: Plan | None, *, now: datetime) -> dict[st
 
 def _make_form(item: Request, plan: Plan | None, data_map: DataMap, *, now: datetime, data: Any = None) -> DecisionForm:
     kind = Kind(item.kind)
-    letter = approval_letter(item, plan, due=due_of(item, now=now).on) if plan else ""
+    letter = approval_letter(item, plan, data_map=data_map, due=due_of(item, now=now).on) if plan else ""
     return DecisionForm(
         data,
         kind=kind,
@@ -587,7 +573,7 @@ def decide(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         said = _carry_out(item, form, plan=plan, reviewer=reviewer, now=now)
     except (review.CannotDecide, StaleRequest) as error:
-        form.add_error(None, _(str(error)))
+        form.add_error(None, str(error) if isinstance(error, review.CannotDecide) else _("The case has moved on."))
         return _show_again(request, _case(pk), form, plan=plan, now=now, status=409)
     messages.success(request, said)
     return redirect("desk:case", pk)
@@ -602,7 +588,7 @@ def _offers_refusal(item: Request, form: DecisionForm) -> bool:
     drafts = {refusal_letter(item, key=other) for other in form.refusals if other != key}
     if words and words != str(form["letter"].initial or "").strip() and words not in drafts:
         return False
-    form.data = {**form.data, "letter": refusal_letter(item, key=key)}
+    form.data = _refill(form, letter=refusal_letter(item, key=key))
     form.add_error("letter", _("This is what the person gets. Read it, change it if need be, and confirm once more."))
     return True
 
@@ -611,8 +597,13 @@ def _show_again(
     request: HttpRequest, item: Request, form: DecisionForm, *, plan: Plan | None, now: datetime, status: int
 ) -> HttpResponse:
     """The page with the reviewer's answers kept and what is true now."""
-    form.data = {**form.data, "version": seal_version(item, plan)}
+    form.data = _refill(form, version=seal_version(item, plan))
     return _show_case(request, item, now=now, plan=plan, form=form, status=status)
+
+
+def _refill(form: DecisionForm, **values: str) -> dict[str, str]:
+    """What was sent, with other values in place. Not by unpacking: a QueryDict unpacks to lists."""
+    return {**{name: str(form.data[name]) for name in form.data}, **values}
 
 
 def _carry_out(item: Request, form: DecisionForm, *, plan: Plan | None, reviewer: User, now: datetime) -> str:
@@ -624,7 +615,7 @@ def _carry_out(item: Request, form: DecisionForm, *, plan: Plan | None, reviewer
     match answers["outcome"]:
         case "approve" if plan is not None:
             review.approve(
-                item, reviewer=reviewer, key=answers["reason"], text=letter or _standard_text(item, answers["reason"]),
+                item, reviewer=reviewer, key=answers["reason"], text=letter,
                 lines=form.lines, plan=plan, now=now,
             )  # fmt: skip
             return _("Approved.")
@@ -638,11 +629,7 @@ def _carry_out(item: Request, form: DecisionForm, *, plan: Plan | None, reviewer
             review.extend(item, reviewer=reviewer, reason=letter, now=now)
             return _("Extended until %(day)s.") % {"day": due_of(item, now=now).on.isoformat()}
         case _:
-            raise review.CannotDecide("The case has moved on.")
-
-
-def _standard_text(item: Request, key: str) -> str:
-    return REASONS[key].text(item.subject.language)
+            raise review.CannotDecide(_("The case has moved on."))
 
 
 @require_POST
@@ -655,7 +642,7 @@ def claim(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         review.claim(item, reviewer=reviewer, now=clock.now())
     except StaleRequest as error:
-        messages.error(request, _(str(error)))
+        messages.error(request, str(error))
     return _back(request, pk)
 
 
@@ -679,7 +666,7 @@ def undo(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         review.undo(item, reviewer=reviewer, now=clock.now())
     except (review.CannotDecide, StaleRequest) as error:
-        messages.error(request, _(str(error)))
+        messages.error(request, str(error))
     else:
         messages.success(request, _("The decision was taken back; nothing was changed."))
     return redirect("desk:case", pk)

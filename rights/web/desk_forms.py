@@ -67,13 +67,17 @@ def outcome_choices(*, chosen: str, off: dict[str, str], texts: dict[str, str]) 
         Choice(
             value=value,
             label=labels[value],
-            text=off.get(value) or texts.get(value, ""),
+            text=_aside(off.get(value) or texts.get(value, "")),
             key=str(number),
             checked=value == chosen and value not in off,
             off=value in off,
         )
         for number, value in enumerate(OUTCOMES, start=1)
     ]
+
+
+def _aside(text: str) -> str:
+    return _("(%(text)s)") % {"text": text} if text else ""
 
 
 def line_field(collection: str) -> str:
@@ -91,13 +95,12 @@ class DecisionForm(forms.Form):
     )
     reason = forms.ChoiceField(
         label=gettext_lazy("Reason"),
-        required=False,
-        error_messages={"invalid_choice": gettext_lazy("Choose a reason of the list.")},
+        error_messages=dict.fromkeys(("required", "invalid_choice"), gettext_lazy("Choose a reason of the list.")),
     )
     letter = forms.CharField(
         label=gettext_lazy("To the person"),
-        required=False,
         max_length=LETTER_LENGTH,
+        error_messages={"required": gettext_lazy("Write what the person is told.")},
         widget=forms.Textarea({"rows": 8}),
         help_text=gettext_lazy("The letter of an approval, a refusal or the question. For an extension: why."),
     )
@@ -123,7 +126,6 @@ class DecisionForm(forms.Form):
                 required=False,
                 choices=[("keep", _("Keep")), ("erase", _("Erase")), ("refer", _("Refer to legal"))],
                 widget=forms.RadioSelect,
-                help_text=REASONS[line.key].text(language) if line.key in REASONS else "",
                 error_messages={"invalid_choice": _("Choose keep, erase or refer.")},
             )
 
@@ -143,19 +145,19 @@ class DecisionForm(forms.Form):
             self.add_error("outcome", _("This outcome is not possible now."))
         match outcome:
             case "approve":
-                if key not in self.approvals:
+                if key and key not in self.approvals:
                     self.add_error("reason", _("Choose a reason to approve."))
                 for line in self.persons:
                     name = line_field(line.collection)
                     if not data.get(name) and name not in self.errors:
                         self.add_error(name, _("Choose keep, erase or refer."))
             case "refuse":
-                if key not in self.refusals:
+                if key and key not in self.refusals:
                     self.add_error("reason", _("Choose a reason to refuse."))
             case "ask" | "extend":
                 # The prefilled letter is that of an approval: a question or a reason must be somebody's own words.
                 words = str(data.get("letter", "")).strip()
-                if not words or words == str(self["letter"].initial or "").strip():
+                if words and words == str(self["letter"].initial or "").strip():
                     self.add_error(
                         "letter",
                         _("Write the question in place of this letter.")

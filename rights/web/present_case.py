@@ -17,7 +17,7 @@ from accounts.models import Authority, Identity, User
 from accounts.permissions import can
 from rights.datamap import DataMap
 from rights.kernel.clock import DAY, EXTENSION_DAYS, Pause, local_day
-from rights.kernel.decisions import REASONS
+from rights.kernel.decisions import REASONS, Outcome
 from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Event, Request, Step
@@ -252,7 +252,7 @@ def closing_words(request: Request) -> str:
     key = request.closing_key
     if key == "WITHDRAWN":
         return _("taken back by the person")
-    if key in REASONS and REASONS[key].outcome in {"R", "H"}:
+    if key in REASONS and REASONS[key].outcome in {Outcome.REFUSE, Outcome.PERSON}:
         return _("refused (%(key)s)") % {"key": key}
     return _("done")
 
@@ -430,6 +430,7 @@ class CasePlan:
     going: int
     waiting: int
     kept: int
+    counted: bool
     rules: str
     rows: tuple[PlanRow, ...]
     unknown: tuple[str, ...]
@@ -449,6 +450,7 @@ def present_case_plan(request: Request, plan: Plan, data_map: DataMap) -> CasePl
         going=going,
         waiting=waiting,
         kept=kept,
+        counted=bool(lines),
         rules=listed(sorted({rule for line in plan.lines if line.rule for rule in line.rule.split("/")})),
         rows=(
             *_acts(request, data_map, language),
@@ -764,7 +766,7 @@ def event_words(event: Event, data_map: DataMap) -> str:
 # --- the letter
 
 
-def approval_letter(request: Request, plan: Plan, *, due: date) -> str:
+def approval_letter(request: Request, plan: Plan, *, data_map: DataMap, due: date) -> str:
     """The text a person gets with an approval, in their language: what goes, what waits, what stays, and until when."""
     with translation.override(request.subject.language):
         language = request.subject.language
@@ -775,7 +777,7 @@ def approval_letter(request: Request, plan: Plan, *, due: date) -> str:
         going, blocked = plan.count(*GOING), plan.of(Fate.BLOCKED)
         deferred = State(request.state) is State.DEFERRED
         if request.kind == Kind.CANCELLATION and deferred:
-            parts.append(_("We agreed to close the service. We begin by ourselves once nothing is in the way."))
+            parts.append(_("We agreed to close the service."))
         elif going:
             parts.append(
                 ngettext(
@@ -788,10 +790,9 @@ def approval_letter(request: Request, plan: Plan, *, due: date) -> str:
         else:
             parts.append(_("We agreed to your request and finish it by %(day)s, 24:00.") % {"day": day})
         parts += [
-            REASONS[key].text(language)
+            _blocked_words(key, plan, data_map, language=language)
             for key in dict.fromkeys(line.key for line in blocked)
-            if key in REASONS
-        ]  # fmt: skip
+        ]
         if held := plan.count(Fate.HOLD):
             last = plan.last_release
             text = (
@@ -806,6 +807,20 @@ def approval_letter(request: Request, plan: Plan, *, due: date) -> str:
             parts.append(text % {"n": f"{held:,}", "day": last.isoformat() if last else ""})
         parts.append(_("If you disagree, appeal and someone else reviews it; you may also complain or sue."))
         return ("" if language.startswith("zh") else " ").join(parts)
+
+
+def _blocked_words(key: str, plan: Plan, data_map: DataMap, *, language: str) -> str:
+    """What waits for a fact: the reason's own words where it clears by itself, else how much waits for what."""
+    if key in REASONS and REASONS[key].outcome is Outcome.DEFER:
+        return REASONS[key].text(language)
+    waiting = sum(line.count for line in plan.of(Fate.BLOCKED) if line.key == key)
+    what = data_map.blockers[key].label(language) if key in data_map.blockers else key
+    text = ngettext(
+        "%(n)s record waits until this is settled: %(what)s.",
+        "%(n)s records wait until this is settled: %(what)s.",
+        waiting,
+    )
+    return text % {"n": f"{waiting:,}", "what": what}
 
 
 def refusal_letter(request: Request, *, key: str) -> str:

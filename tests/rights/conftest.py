@@ -1,0 +1,26 @@
+"""The engine against a shop small enough that every figure can be counted by hand."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stack import Stack
+
+if TYPE_CHECKING:
+    from tests.rights.shop import Shop
+
+
+@pytest.fixture(scope="session")
+def shop_url(stack: Stack, django_db_setup: None) -> str:
+    from tests.rights import shop as shops  # noqa: PLC0415 - settings are not made yet when this file is read
+
+    return shops.make_shop_database(stack)
+
+
+@pytest.fixture
+def shop(stack: Stack, shop_url: str, django_as: Callable[[str], AbstractContextManager[None]]) -> "Shop":
+    from tests.rights import shop as shops  # noqa: PLC0415 - settings are not made yet when this file is read
+
+    return shops.open_shop(stack, django_as, shop_url)
