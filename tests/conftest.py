@@ -2,20 +2,26 @@
 
 - A test that uses the database (`db` or `django_db`) runs as the web role on real, committed rows, cleaned before it.
 - `@pytest.mark.role("worker")` runs a test as another role; `django_as("owner")` does for a block.
+- `bank` is a real bank with its own records, which stay out of the repository; without them its tests skip.
 - `live` is a running portal: web, worker and beat; its address is what the fixture gives.
 """
 
+import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import django
+import psycopg
 import pytest
+from psycopg import sql
 
 from portal import processes
 from portal.management.commands import messages
@@ -23,7 +29,6 @@ from tests import stack as stacks
 from tests.waiting import answers, wait_until
 
 if TYPE_CHECKING:
-    import psycopg
     from playwright.sync_api import Browser, Page
     from pytest_django import DjangoDbBlocker
 
@@ -237,3 +242,47 @@ def open_page(browser: "Browser", live: str) -> "Iterator[Callable[..., Page]]":
             return context.new_page()
 
         yield open_one
+
+
+def bank_folder() -> Path:
+    return Path(os.environ.get("PKDD99_DIR") or stacks.BASE_DIR.parent / "shared" / "data" / "pkdd99")
+
+
+@pytest.fixture(scope="session")
+def bank_url(stack: stacks.Stack) -> str:
+    """The address of a database with the bank's records as published; each test gets a copy of it by `bank`."""
+    loader = bank_folder() / "load.py"
+    if not loader.is_file():
+        pytest.skip(f"THE BANK'S RECORDS ARE NOT HERE: {loader} is missing; set PKDD99_DIR to where they are.")
+    original = stack.make_database("pkdd99_original")
+    with psycopg.connect(original) as connection:
+        load = _load_module(loader)
+        connection.execute(load.DDL)
+        for table, rows in load.tables(28):
+            with connection.cursor().copy(f"COPY pkdd99.{table} FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+    return original
+
+
+@pytest.fixture
+def bank(stack: stacks.Stack, bank_url: str) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
+    """A connection to a fresh copy, at the address the portal knows as the system pkdd99."""
+    with stack.connect("superuser") as admin:
+        for statement in (
+            "DROP DATABASE IF EXISTS pkdd99 WITH (FORCE)",
+            "CREATE DATABASE pkdd99 TEMPLATE pkdd99_original",
+        ):
+            admin.execute(sql.SQL(statement))
+    with psycopg.connect(stack.url_of_database("pkdd99"), autocommit=True) as connection:
+        yield connection
+
+
+def _load_module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("pkdd99_load", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

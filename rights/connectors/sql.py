@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from portal.core.systems import system_url
+from portal.core.systems import UnknownSystem, system_url
 from rights.connectors.base import Fact, FateCount, HeldGroup, Key, Policy, Refused, Seed, Unavailable
 from rights.connectors.sqlgraph import BLOCKED, GO, HOLD, HOLD_OPEN, KEEP, OUTSIDE, PERSON, Graph, Statements
 from rights.datamap import Condition, DataMap, System
@@ -230,11 +230,16 @@ def _graph(system: str, digest: str, url: str, data_map: "_Unhashed") -> Graph:
         except sa.exc.InvalidRequestError as error:
             raise Refused(f"The system {system} has no such table in schema {stated.schema}: {error}") from None
     tables = {item.key: metadata.tables[f"{stated.schema}.{item.name}"] for item in data_map.value.of_system(system)}
+    graph = Graph(system=system, data_map=data_map.value, tables=tables)
+    wrong = []
     for item in data_map.value.of_system(system):
-        missing = sorted({field.name for field in item.fields} - set(tables[item.key].columns.keys()))
-        if missing:
-            raise Refused(f"{item.key} has no column {', '.join(missing)} in the live database.")
-    return Graph(system=system, data_map=data_map.value, tables=tables)
+        if missing := sorted({field.name for field in item.fields} - set(tables[item.key].columns.keys())):
+            wrong.append(f"{item.key} has no column {', '.join(missing)} in the live database.")
+        elif not graph.key_columns(item.key):
+            wrong.append(f"{item.key} has no key: mark the fields that name a record as its primary_key.")
+    if wrong:
+        raise Refused(" ".join(wrong))
+    return graph
 
 
 class _Unhashed:
@@ -252,7 +257,11 @@ class _Unhashed:
 
 def open_system(system: str, data_map: DataMap) -> SqlConnector:
     """The connector of a stated system. Raises Unavailable where it cannot be reached, Refused where it differs."""
-    url = system_url(system)
+    try:
+        url = system_url(system)
+    except UnknownSystem as error:
+        # Whoever reads many systems goes on without this one; its address may be set tomorrow.
+        raise Unavailable(str(error)) from None
     graph = _graph(system, data_map.digest, url, _Unhashed(data_map))
     return SqlConnector(system=system, graph=graph, engine=_engine(url))
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from fideslang.models import Dataset
+from fideslang.models import Dataset, FidesDatasetReference, FidesMeta
 from fideslang.models import DatasetCollection as FidesCollection
-from fideslang.models import FidesDatasetReference, FidesMeta
 from pydantic import ValidationError
 
 from rights.datamap.values import (
@@ -217,7 +216,8 @@ class _Parser:
         stated = self.governance.get(section) or {}
         if isinstance(stated, Mapping):
             return stated
-        self._fault(GOVERNANCE, section, "is not a mapping.", "Give each of its items keys of its own.")
+        if not any(fault.key == section for fault in self.faults):
+            self._fault(GOVERNANCE, section, "is not a mapping.", "Give each of its items keys of its own.")
         return {}
 
     def _entity(self, key: str, body: Mapping[str, Any]) -> Entity:
@@ -344,7 +344,7 @@ class _Parser:
                 except _Missing as missing:
                     where = f"edges {source}.{source_field} → {target}.{target_field}.{missing.key}"
                     self._fault(GOVERNANCE, where, missing.reason, missing.remedy)
-                    continue
+                    when = ()
                 edges.append((Edge(source, source_field, target, target_field, when), is_open))
         for source, target in stated:
             both = {str(source).rpartition(".")[0], str(target).rpartition(".")[0]}
@@ -393,6 +393,8 @@ class _Parser:
 
     def _blocker(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Blocker:
         self._require_known_keys("blockers", key, body, _BLOCKER_KEYS)
+        if key not in REASONS:
+            raise _Missing("", "has no text for people.", "Use the key of a reason, such as BLOCK.PENDING.")
         condition = self._known(_condition(body), collections)
         for data_class in body.get("blocks") or ():
             if data_class not in CLASSES:
@@ -474,7 +476,7 @@ class _Parser:
 
     def _require_consents(self, parsed: DataMap) -> None:
         for collection in parsed.collections.values():
-            if collection.consent and collection.consent not in parsed.consents:
+            if collection.consent and collection.consent not in self._section("consents"):
                 self._fault(
                     GOVERNANCE,
                     f"collections.{collection.key}.consent",

@@ -178,9 +178,7 @@ class Shop:
             )
 
     def add_visits(self, count: int, *, customer: int = 1) -> None:
-        self.sql(
-            "INSERT INTO shop.visit SELECT n, %s, 'page ' || n FROM generate_series(1, %s) n", [customer, count]
-        )
+        self.sql("INSERT INTO shop.visit SELECT n, %s, 'page ' || n FROM generate_series(1, %s) n", [customer, count])
 
     def add_loan(self, balance: int, *, settled_on: date | None = None) -> None:
         self.sql("INSERT INTO shop.loan VALUES (1, 1, %s, %s)", [balance, settled_on])

@@ -287,7 +287,11 @@ def test_what_changed_meanwhile_is_said_and_nothing_is_decided(desk: Desk) -> No
     assert "No longer in the way: A loan is not repaid." in text
     assert desk.again(item).state == State.REVIEW
     # The page now shows what is true, and its answers were kept: confirming it decides.
-    again = decide(client, item, answer.content.decode(), outcome="approve", **LINES)
+    shown = answer.content.decode()
+    assert fields_of(shown)["letter"] == fields_of(page)["letter"]
+    for name, value in {"outcome": "approve", **LINES}.items():
+        assert re.search(rf'name="{re.escape(name)}"[^>]*value="{value}"[^>]*checked', shown), name
+    again = decide(client, item, shown, outcome="approve", **LINES)
     assert again.status_code == 302
     assert desk.again(item).state == State.ACTING
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from portal.core import clock
-from portal.core.systems import UnknownSystem
+from portal.core.systems import UnknownSystem, system_url
 from rights.actions.datamap import load_map
 from rights.connectors.base import ConnectorError
 from rights.connectors.registry import connect
@@ -46,7 +46,10 @@ class Command(BaseCommand):
         text = f"The map is sound: {said['collections']} collections in {said['systems']} systems."
         if options["verb"] == "load":
             name = options["name"] or folder.resolve().name
-            said["changed"] = load_map(folder=folder, name=name, now=clock.now())
+            try:
+                said["changed"] = load_map(folder=folder, name=name, now=clock.now())
+            except FaultyMap as faulty:
+                raise CommandError(_told([vars(fault) for fault in faulty.faults], str(faulty), options)) from None
             text += f" It is the live map {name} now." if said["changed"] else f" It was the live map {name} already."
         self.stdout.write(json.dumps(said) if options["json"] else text)
 
@@ -55,6 +58,7 @@ def _ask_systems(parsed: DataMap) -> Any:
     """What the live databases say against the map."""
     for system in parsed.systems:
         try:
+            system_url(system)
             connect(system, parsed).check()
         except UnknownSystem as error:
             yield {"file": "(environment)", "key": system, "reason": str(error), "remedy": ""}
