@@ -360,9 +360,13 @@ _SHARED_PROCESSORS: list[Any] = [
     structlog.processors.StackInfoRenderer(),
 ]
 _RENDERERS: list[Any] = (
-    [structlog.dev.ConsoleRenderer(colors=False)]
+    # Without the values of local variables: they are people's names and numbers.
+    [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
     if DEMO
-    else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    else [
+        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
 )
 LOGGING = {
     "version": 1,

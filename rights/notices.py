@@ -41,6 +41,13 @@ TEMPLATES: dict[str, Template] = {
         "Request {reference}: a question for you",
         "Please sign in and answer it. The days until you answer do not count.",
     ),
+    "extended": Template(
+        "申请 {reference} 需要更多时间",
+        "我们把期限延长一次，最迟在 {due} 24:00 前办完。原因写在申请页面里。" + _RIGHTS,
+        "Request {reference} needs more time",
+        "We extend the limit, once: we finish it by 24:00 on {due}. The reason is on the page of your request. "
+        + _RIGHTS_EN,
+    ),
     "approved": Template(
         "申请 {reference} 已同意",
         "我们会在 {due} 24:00 前办完，结果会再告诉你。",

@@ -53,7 +53,16 @@ class Business:
 
     stack: Stack
     databases: dict[str, Database]
+    keyring: bytes
     today: datetime = TODAY
+
+    def put_back(self) -> None:
+        """As it was loaded, the keys included: a test may have rotated them."""
+        path = self.stack.data_dir / "keyring.json"
+        if path.read_bytes() != self.keyring:
+            path.write_bytes(self.keyring)
+        for database in self.databases.values():
+            database.put_back()
 
     @staticmethod
     def account(key: str) -> DemoAccount:
@@ -85,7 +94,7 @@ def load_business(stack: Stack) -> Business:
     databases["portal"] = Database(stack.addresses.superuser_url)
     for database in databases.values():
         database.remember()
-    return Business(stack=stack, databases=databases)
+    return Business(stack=stack, databases=databases, keyring=(stack.data_dir / "keyring.json").read_bytes())
 
 
 def _addresses(stack: Stack) -> dict[str, str]:

@@ -155,8 +155,7 @@ def business(stack: stacks.Stack, db: None, clock: Clock) -> "Business":
 
     clock(businesses.TODAY)
     if _business:
-        for database in _business[0].databases.values():
-            database.put_back()
+        _business[0].put_back()
     else:
         with stacks.django_as(stack, "owner"):
             _business.append(businesses.load_business(stack))

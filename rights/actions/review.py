@@ -100,6 +100,14 @@ def make_allowed(plan: Plan, lines: Mapping[str, str]) -> Plan:
 
 def undo(request: Request, *, reviewer: User, now: datetime) -> None:
     """Take an approval back while its undo period runs. Raises CannotDecide afterwards."""
+    if State(request.state) is State.DEFERRED and request.approved_at:
+        # Approved for the day its blocker clears, which has not come.
+        if not Request.objects.filter(pk=request.pk, state=State.DEFERRED, approved_at__isnull=False).update(
+            approved_plan=None, approved_at=None
+        ):
+            raise StaleRequest(_("The case has moved on."))
+        record(request, event="undone", now=now, actor=reviewer)
+        return
     if request.round or request.act_after is None or now >= request.act_after:
         raise CannotDecide(_("The undo period is over; the changes have begun."))
     move(
@@ -172,8 +180,10 @@ def extend(request: Request, *, reviewer: User, reason: str, now: datetime) -> N
         if not Request.objects.filter(pk=request.pk, extended_at__isnull=True).update(extended_at=now):
             raise CannotDecide(_("It was extended once already."))
         request.extended_at = now
-        commitment = commit_to(reason)
-        record(request, event="extended", now=now, actor=reviewer, commitments={"reason": commitment.digest})
+        _write_decision(request, reviewer=reviewer, outcome="extend", key="", text=reason.strip(), lines={}, now=now)
+        record(request, event="extended", now=now, actor=reviewer)
+        due = due_of(request, now=now).on.isoformat()
+        notify(user=request.subject, request=request, kind="extended", params={"due": due}, now=now)
 
 
 def retry_step(step: Step, *, reviewer: User, now: datetime) -> None:

@@ -217,7 +217,12 @@ class Migration(migrations.Migration):
             name="Decision",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("outcome", models.CharField(choices=[("approve", "approve"), ("refuse", "refuse")], max_length=12)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[("approve", "approve"), ("refuse", "refuse"), ("extend", "extend")], max_length=12
+                    ),
+                ),
                 ("key", models.CharField(max_length=40)),
                 ("text", portal.core.fields.EncryptedTextField(blank=True)),
                 ("text_salt", models.CharField(blank=True, max_length=64)),

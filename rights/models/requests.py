@@ -87,11 +87,16 @@ class Question(models.Model):
 
 
 class Decision(models.Model):
-    """What a reviewer decided, with the reason key, the text sent and, by collection, what a person had to decide."""
+    """What a reviewer decided, with the reason key, the text sent and, by collection, what a person had to decide.
+
+    An extension has no key: its text is its reason.
+    """
 
     request = models.ForeignKey(Request, on_delete=models.CASCADE, related_name="decisions")
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
-    outcome = models.CharField(max_length=12, choices=[("approve", "approve"), ("refuse", "refuse")])
+    outcome = models.CharField(
+        max_length=12, choices=[("approve", "approve"), ("refuse", "refuse"), ("extend", "extend")]
+    )
     key = models.CharField(max_length=40)
     text = EncryptedTextField(blank=True)
     text_salt = models.CharField(max_length=64, blank=True)
