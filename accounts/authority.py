@@ -3,8 +3,9 @@ as agent; whether it covers a kind of request, and today, is decided here."""
 
 from collections.abc import Iterable
 from datetime import datetime
+from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from accounts.models import Authority, User
 
@@ -31,9 +32,9 @@ def grant_authority(
     )
 
 
-def authorities_of(user: User, now: datetime) -> QuerySet[Authority]:
-    """The authorities `user` holds at `now`."""
-    return (
+def principals_for(user: User, now: datetime) -> list[Authority]:
+    """The people `user` may ask for at `now`, each with what it covers."""
+    return list(
         Authority.objects.filter(
             Q(valid_until=None) | Q(valid_until__gt=now), agent=user, revoked_at=None, principal__is_active=True
         )
@@ -42,13 +43,42 @@ def authorities_of(user: User, now: datetime) -> QuerySet[Authority]:
     )
 
 
-def principals_for(user: User, now: datetime) -> list[Authority]:
-    """The people `user` may ask for at `now`, each with what it covers."""
-    return list(authorities_of(user, now))
+class NoAuthority(Exception):
+    """The user may not ask for this person. `given` is the authority that does not reach so far; None where there is
+    none, which for somebody unknown is the same."""
+
+    def __init__(self, given: Authority | None) -> None:
+        super().__init__("No valid authority.")
+        self.given = given
 
 
-def may_ask_for(*, agent: User, principal: User, kind: str, now: datetime) -> bool:
-    """Whether `agent` may make a request of `kind` for `principal`: their own, or one that an authority covers."""
-    if agent.pk == principal.pk:
-        return True
-    return any(kind in authority.scope for authority in authorities_of(agent, now).filter(principal=principal))
+def require_authority(*, agent: User, principal_id: UUID, kind: str = "", now: datetime) -> Authority:
+    """The authority by which `agent` may ask for this person: for `kind`, or for anything. Raises NoAuthority."""
+    held = Authority.objects.filter(
+        agent=agent, principal=principal_id, revoked_at=None, principal__is_active=True
+    ).select_related("principal")
+    given = held.first()  # there is one at most
+    if given is None or is_over(given, now) or (kind and kind not in given.scope):
+        raise NoAuthority(given)
+    return given
+
+
+def is_over(authority: Authority, now: datetime) -> bool:
+    return authority.valid_until is not None and authority.valid_until <= now
+
+
+def authorities_held(user: User) -> list[Authority]:
+    """Whom `user` may act for; those that are over come along."""
+    return list(
+        Authority.objects.filter(agent=user, revoked_at=None).select_related("principal").order_by("created_at")
+    )
+
+
+def authorities_given(user: User) -> list[Authority]:
+    """Who may act for `user`; those that are over come along. For the agents' names see `names_of_agents`."""
+    return list(Authority.objects.filter(principal=user, revoked_at=None).order_by("created_at"))
+
+
+def names_of_agents() -> dict[UUID, str]:
+    """The masked names of those who act or acted for the signed-in person. Agents' rows are closed to a principal."""
+    return {agent.pk: agent.masked_name for agent in User.objects.raw("SELECT id, display_name FROM my_agents()")}

@@ -20,10 +20,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_otp import login as otp_login
 
+from accounts.authority import authorities_given, authorities_held, is_over, names_of_agents
 from accounts.forms import CodeForm, SignInForm
 from accounts.identities import get_identities
 from accounts.masks import mask_id_number
-from accounts.models import User
+from accounts.models import Authority, User
 from accounts.permissions import is_verified_staff
 from accounts.standin import SignInDelayed, SignInRefused, check_sign_in
 from accounts.totp import TotpDelayed, TotpRefused, verify_code
@@ -138,16 +139,28 @@ def me(request: HttpRequest) -> HttpResponse:
         response = redirect("accounts:sign-in")
         response["Location"] += f"?{_query(request.get_full_path())}"
         return response
-    identities = get_identities(user)
+    identities, names = get_identities(user), names_of_agents()
     return render(
         request,
         "accounts/me.html",
         {
             "person": user,
             "id_number": mask_id_number(identities.get("id_number", "")),
+            "held": [_describe(item, item.principal.masked_name) for item in authorities_held(user)],
+            "given": [_describe(item, names.get(item.agent_id, "")) for item in authorities_given(user)],
             "verified": user.identities.filter(kind__in=("name", "id_number")).order_by("verified_at").last(),
         },
     )
+
+
+def _describe(given: Authority, name: str) -> dict[str, object]:
+    return {
+        "name": name,
+        "kind": Authority.Kind(given.kind).label,
+        "scope": given.scope,
+        "until": given.valid_until and given.valid_until.astimezone(clock.SHANGHAI).date(),
+        "over": is_over(given, clock.now()),
+    }
 
 
 def home_of(user: User) -> str:

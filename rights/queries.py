@@ -43,7 +43,8 @@ def clock_facts(request: Request) -> clock.ClockFacts:
     return clock.ClockFacts(
         started_on=request.started_on,
         pauses=pauses,
-        extended=request.extended_at is not None,
+        # One extension of the limit that runs: the fresh one that a cleared blocker starts has its own 15 days.
+        extended=request.extended_at is not None and clock.local_day(request.extended_at) >= request.started_on,
         limit_days=request.limit_days,
     )
 
@@ -126,7 +127,8 @@ def unread_notices(user: User) -> int:
 
 
 def open_steps(request: Request) -> QuerySet[Step]:
-    return request.steps.exclude(state=Step.State.DONE)
+    """What a request waits for before it closes; releases live on without it."""
+    return request.steps.exclude(state=Step.State.DONE).exclude(verb="release")
 
 
 def reviewed_collections(request: Request) -> dict[str, str]:

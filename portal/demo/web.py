@@ -18,7 +18,7 @@ from portal.core import clock
 from portal.core.models import OutboxMessage
 from portal.core.systems import UnknownSystem
 from portal.demo.accounts import DEMO_ACCOUNTS, STAFF
-from portal.demo.business import do_deed, find_chances
+from portal.demo.business import Chance, do_deed, find_chances
 from rights.kernel.clock import local_day
 
 SHOWN = 60
@@ -96,7 +96,17 @@ def systems(request: HttpRequest) -> HttpResponseBase:
                 messages.warning(request, _("There was nothing left to do."))
         return redirect("demo:systems")
     chances, silent = find_chances(identities)
-    return render(request, "demo/systems.html", {"chances": chances, "silent": silent})
+    shown = [
+        {"deed": chance.deed, "row": chance.row, "name": chance.name, "amount": _shown(chance)} for chance in chances
+    ]
+    return render(request, "demo/systems.html", {"chances": shown, "silent": silent})
+
+
+def _shown(chance: Chance) -> str:
+    """What is at stake, as the other pages write it: money, except where the system counts coins."""
+    if chance.amount is None:
+        return ""
+    return f"{chance.amount:,}" if chance.deed.key == "micoin" else f"¥{chance.amount:,.2f}"
 
 
 def _is_moved(now: datetime) -> bool:

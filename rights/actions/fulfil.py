@@ -12,10 +12,11 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Sum
 
 from rights.actions.steps import (
     LEASE,
+    LOOK_AGAIN,
     LostLease,
     Postponed,
     Work,
@@ -33,7 +34,7 @@ from rights.kernel.states import Kind, State
 from rights.models import Request, Step
 from rights.notices import notify
 from rights.planning import make_plan
-from rights.queries import active_rules, due_of
+from rights.queries import active_rules, due_of, open_steps
 from rights.transitions import StaleRequest, move, record
 
 log = structlog.get_logger(__name__)
@@ -106,7 +107,13 @@ def start_round(request: Request, *, now: datetime) -> bool:
     if matter.kind is Kind.CANCELLATION and fresh.of(Fate.BLOCKED):
         defer(request, plan=fresh, now=now, act_after=None)
         return False
-    steps = make_steps(request, plan=fresh, matter=matter, data_map=data_map, now=now)
+    try:
+        steps = make_steps(request, plan=fresh, matter=matter, data_map=data_map, now=now)
+    except ConnectorError as error:
+        # It answered a moment ago; the round is planned anew when it does again.
+        log.warning("round_postponed", request=str(request.pk), reason=str(error))
+        Request.objects.filter(pk=request.pk, act_after=request.act_after).update(act_after=now + timedelta(minutes=5))
+        return False
     with transaction.atomic():
         if (
             not Request.objects.filter(pk=request.pk, state=State.ACTING, round=request.round)
@@ -122,7 +129,7 @@ def start_round(request: Request, *, now: datetime) -> bool:
 def run_steps(request: Request, *, now: datetime) -> bool:
     """Run what may run; whether anything was done."""
     done = False
-    for step in steps_in_order(list(request.steps.exclude(state=Step.State.DONE))):
+    for step in steps_in_order(list(request.steps.exclude(state=Step.State.DONE)), now=now):
         if step.state == Step.State.DEAD:
             continue
         done = _run_claimed(request, step, now=now) or done
@@ -159,7 +166,8 @@ def _run_claimed(request: Request, step: Step, *, now: datetime) -> bool:
     except LostLease:
         return False
     except Postponed:
-        _try_later(work, now + timedelta(days=1), reason="")
+        # Nothing failed: it may wait for years, and its attempts are not counted.
+        _try_later(work, now + LOOK_AGAIN, reason="", attempts=0)
     except Refused as error:
         _give_up(work, str(error))
     except Unavailable as error:
@@ -174,9 +182,9 @@ def _run_claimed(request: Request, step: Step, *, now: datetime) -> bool:
     return False
 
 
-def _try_later(work: Work, moment: datetime, *, reason: str) -> None:
+def _try_later(work: Work, moment: datetime, *, reason: str, **fields: Any) -> None:
     Step.objects.filter(pk=work.step.pk, fence=work.step.fence).update(
-        state=Step.State.READY, not_before=moment, error=reason[:300], lease_until=None
+        state=Step.State.READY, not_before=moment, error=reason[:300], lease_until=None, **fields
     )
 
 
@@ -189,7 +197,7 @@ def _give_up(work: Work, reason: str) -> None:
 
 def finish_round(request: Request, *, now: datetime) -> bool:
     """All steps are done: go on with what has come free, wait for what blocks, or close."""
-    if request.steps.exclude(state=Step.State.DONE).exists():
+    if open_steps(request).exists():
         return False
     kind = Kind(request.kind)
     if kind in {Kind.ACCESS, Kind.CORRECTION}:
@@ -198,7 +206,7 @@ def finish_round(request: Request, *, now: datetime) -> bool:
     fresh = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=WORKER_WAIT)
     if fresh.unknown:
         return False
-    if fresh.count(*GOING) and request.round < MAX_ROUNDS:
+    if (fresh.count(*GOING) or _has_unwritten_holds(request, fresh)) and request.round < MAX_ROUNDS:
         Request.objects.filter(pk=request.pk, state=State.ACTING, round=request.round).update(act_after=now)
         return True
     if fresh.of(Fate.BLOCKED):
@@ -206,6 +214,13 @@ def finish_round(request: Request, *, now: datetime) -> bool:
     else:
         close(request, plan=fresh, now=now)
     return False
+
+
+def _has_unwritten_holds(request: Request, fresh: Plan) -> bool:
+    """Whether something is held now that was to go when the round was planned: the business wrote a later date."""
+    counted = request.holds.filter(released_at__isnull=True).values_list("collection").annotate(Sum("count"))
+    written: dict[str, int] = dict(counted)
+    return any(written.get(line.collection, 0) < line.count for line in fresh.of(Fate.HOLD))
 
 
 def close(request: Request, *, plan: Plan | None, now: datetime) -> None:

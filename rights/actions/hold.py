@@ -3,32 +3,64 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+import structlog
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef
 
 from rights.connectors.base import ConnectorError
 from rights.connectors.registry import connect
-from rights.datamap import load_live_map
+from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import local_day
 from rights.models import Hold, Request, Step
+
+log = structlog.get_logger(__name__)
 
 PAGE = 200
 
 
 def schedule_releases(*, now: datetime) -> list[Request]:
     """Write release steps for holds whose last day is over; the requests that now have some."""
-    lapsed = Hold.objects.filter(last_day__lt=local_day(now), released_at__isnull=True)
+    under_way = Step.objects.filter(
+        request=OuterRef("request"), collection=OuterRef("collection"), verb="release"
+    ).exclude(state=Step.State.DONE)
+    # What waits already, or for a system that is away, must not hide what comes after it in the page.
+    lapsed = Hold.objects.filter(~Exists(under_way), last_day__lt=local_day(now), released_at__isnull=True)
+    if not lapsed.exists():
+        return []
+    data_map = load_live_map()
+    lapsed = lapsed.filter(collection__in=list(data_map.collections), system__in=_reachable(data_map))
     ids = lapsed.order_by("last_day").values_list("request_id", flat=True)[:PAGE]
     found = []
     for request in Request.objects.filter(pk__in=set(ids)).select_related("subject"):
         collections = set(lapsed.filter(request=request).values_list("collection", flat=True))
-        if _schedule(request, collections, now=now):
+        if _schedule(request, collections, data_map=data_map, now=now):
             found.append(request)
     return found
 
 
-def _schedule(request: Request, collections: Iterable[str], *, now: datetime) -> bool:
-    data_map = load_live_map()
+def report_orphans(*, now: datetime) -> int:
+    """Lapsed holds of collections that no live map knows any more: nobody would ever find those records again."""
+    orphans = Hold.objects.filter(last_day__lt=local_day(now), released_at__isnull=True).exclude(
+        collection__in=list(load_live_map().collections)
+    )
+    names = sorted(set(orphans.values_list("collection", flat=True)[:PAGE]))
+    if names:
+        log.error("hold_without_map", collections=names)
+    return len(names)
+
+
+def _reachable(data_map: DataMap) -> list[str]:
+    found = []
+    for system in data_map.systems:
+        try:
+            connect(system, data_map)
+            found.append(system)
+        except ConnectorError as error:
+            log.warning("release_waits", system=system, reason=str(error))
+    return found
+
+
+def _schedule(request: Request, collections: Iterable[str], *, data_map: DataMap, now: datetime) -> bool:
     try:
         order = [
             key

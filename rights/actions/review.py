@@ -13,7 +13,7 @@ from rights.actions.submit import matter_of
 from rights.datamap import load_live_map
 from rights.kernel.decisions import REASONS, REFUSALS
 from rights.kernel.plan import Fate, Plan
-from rights.kernel.states import State
+from rights.kernel.states import OPEN_STATES, Kind, State
 from rights.models import Decision, Question, Request, Step
 from rights.notices import notify
 from rights.planning import make_plan
@@ -57,6 +57,7 @@ def approve(
     StaleRequest where the case moved on meanwhile. Nothing is done before the undo period is over.
     """
     _require_own(request, reviewer)
+    _require_state(request, State.REVIEW, State.DEFERRED)
     for line in plan.of(Fate.PERSON):
         if lines.get(line.collection) not in LINE_DECISIONS:
             raise CannotDecide(_("Decide what becomes of %(what)s.") % {"what": line.collection})
@@ -125,7 +126,10 @@ def undo(request: Request, *, reviewer: User, now: datetime) -> None:
 def refuse(request: Request, *, reviewer: User, key: str, text: str, now: datetime) -> None:
     """Refuse with a reason from the table. Raises CannotDecide for another key or without a text."""
     _require_own(request, reviewer)
-    if key not in REFUSALS and not key.startswith("REPEAT."):
+    _require_state(request, State.REVIEW, State.WAITING, State.DEFERRED)
+    refusable = key in REFUSALS or key.startswith("REPEAT.")
+    if not refusable or (key == "GROUND.UNREALISTIC" and Kind(request.kind) not in {Kind.ACCESS, Kind.CORRECTION}):
+        # Effort limits in which form somebody gets their data, never whether it is erased (PIPL art. 47).
         raise CannotDecide(_("Choose a reason for refusing."))
     if not text.strip():
         raise CannotDecide(_("Write what the person is told."))
@@ -147,6 +151,8 @@ def refuse(request: Request, *, reviewer: User, key: str, text: str, now: dateti
 
 def ask(request: Request, *, reviewer: User, text: str, now: datetime) -> Question:
     """Ask the person one specific thing; the clock stands until they answer."""
+    _require_own(request, reviewer)
+    _require_state(request, State.CHECKING, State.REVIEW)
     if not text.strip():
         raise CannotDecide(_("Write the question."))
     with transaction.atomic():
@@ -172,6 +178,8 @@ def answer(request: Request, *, text: str, actor: User, now: datetime) -> None:
 
 def extend(request: Request, *, reviewer: User, reason: str, now: datetime) -> None:
     """Extend once by 15 days, with a reason, before the deadline."""
+    _require_own(request, reviewer)
+    _require_state(request, *OPEN_STATES)
     if not reason.strip():
         raise CannotDecide(_("An extension needs a reason."))
     if due_of(request, now=now).is_late:
@@ -192,6 +200,12 @@ def retry_step(step: Step, *, reviewer: User, now: datetime) -> None:
         state=Step.State.READY, not_before=now, attempts=0, error=""
     ):
         record(step.request, event="retried", now=now, actor=reviewer, body={"collection": step.collection})
+
+
+def _require_state(request: Request, *states: State) -> None:
+    """What was decided is not decided again, and what is being done is not refused any more."""
+    if State(request.state) not in states:
+        raise StaleRequest(_("The case has moved on."))
 
 
 def _require_own(request: Request, reviewer: User) -> None:

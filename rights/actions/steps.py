@@ -18,6 +18,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Max
 
 from portal.core import keyring
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
@@ -25,15 +26,18 @@ from rights.connectors.base import HeldGroup, Key, Refused, Unavailable
 from rights.connectors.registry import connect
 from rights.datamap import DataMap
 from rights.exports import write_package
+from rights.kernel.clock import local_day
 from rights.kernel.plan import Fate, Plan
 from rights.kernel.retention import Rule
 from rights.kernel.states import Kind
 from rights.models import Batch, ConsentEvent, CorrectionRecord, Hold, Package, Request, Step
 from rights.notices import notify
 from rights.planning import Matter, closing_entities, hold_key, open_reading, rule_label
+from rights.queries import reviewed_collections
 
 BATCH_ROWS = 10_000
 LEASE = timedelta(seconds=90)
+LOOK_AGAIN = timedelta(days=1)
 PACKAGE_DAYS = 7
 EXPORT_ATTEMPTS = 6
 """How often a package waits for a system that is away before it is handed out with the gap named."""
@@ -141,6 +145,7 @@ def run_step(work: Work) -> int:
 def _erase(work: Work) -> int:
     step, collection = work.step, work.step.collection
     connector = connect(step.system, work.data_map)
+    unmoved: list[Key] = []
     while True:
         with open_reading(work.matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
             snapshot,
@@ -155,13 +160,15 @@ def _erase(work: Work) -> int:
             )
         if not keys:
             return step.done
+        if keys == unmoved:
+            raise Refused(f"The system {step.system} reported no error but erased nothing of {collection}.")
         if batch is None:
             batch = _open_batch(work, keys)
         connector.erase(work.matter.seed(now=work.now), policies, collection, keys)
         left = connector.count_present(collection, keys)
         _close_batch(work, batch, gone=len(keys) - left)
-        if left == len(keys):
-            raise Refused(f"The system {step.system} reported no error but erased nothing of {collection}.")
+        # They may have stayed because they no longer may go; only if the next look lets them go again is it a refusal.
+        unmoved = keys if left == len(keys) else []
 
 
 def _open_batch(work: Work, keys: Sequence[Key]) -> Batch:
@@ -194,7 +201,29 @@ def _hold(work: Work) -> int:
         rule=rule_label(reading.policies[step.collection]) or "",
         key=hold_key(reading.policies[step.collection]),
     )
+    if any(group.last_day is None for group in groups) and step.verb != "release":
+        _look_again_tomorrow(work)
     return sum(group.count for group in groups)
+
+
+def _look_again_tomorrow(work: Work) -> None:
+    """What has no end yet gets one in the business system, some day: a release step of its own reads it daily."""
+    step = work.step
+    with transaction.atomic():
+        request = Request.objects.select_for_update(of=("self",)).get(pk=work.request.pk)
+        waiting = Step.objects.filter(request=request, verb="release", collection=step.collection)
+        if waiting.exclude(state=Step.State.DONE).exclude(pk=step.pk).exists():
+            return
+        last = Step.objects.filter(request=request, round=request.round).aggregate(last=Max("ordinal"))["last"]
+        Step.objects.create(
+            request=request,
+            verb="release",
+            system=step.system,
+            collection=step.collection,
+            ordinal=(last or 0) + 1,
+            round=request.round,
+            not_before=work.now + LOOK_AGAIN,
+        )
 
 
 def _release(work: Work) -> int:
@@ -212,7 +241,10 @@ def _release(work: Work) -> int:
         reading,
     ):
         counts = snapshot.count_fates(reading.policies)
-    if any(count.collection == step.collection and count.fate is Fate.PERSON for count in counts):
+    fates = {count.fate for count in counts if count.collection == step.collection}
+    if Fate.BLOCKED in fates:
+        raise Postponed("A fact stands in the way of what refers to these records.")
+    if Fate.PERSON in fates and not {"keep", "refer"} & set(work.matter.decided.values()):
         # Their period is over, but they are somebody else's too: they stay held until a person has decided.
         raise Refused(f"Records of {step.collection} whose period is over also belong to somebody else: decide.")
     _hold(work)
@@ -222,6 +254,10 @@ def _release(work: Work) -> int:
         )
     for vault in {hold.vault for hold in work.request.holds.filter(collection=step.collection).select_related("vault")}:
         destroy_if_empty(vault, now=work.moment())
+    if _unreleased(work).filter(last_day__isnull=True).exists():
+        if not gone:
+            raise Postponed("Their period has not begun.")
+        _look_again_tomorrow(work)
     return gone
 
 
@@ -302,11 +338,12 @@ def _close(work: Work) -> int:
 
 
 def _export(work: Work) -> int:
-    package_id = work.request.pk
-    path = package_path(package_id)
+    path = package_path(work.request.pk)
+    # Under a name of its own until it is known that this worker may still report: the key belongs to this file alone.
+    draft = path.with_name(f"{work.request.pk}-{work.step.fence}.sealed")
     data_key = keyring.new_data_key()
     written = write_package(
-        path,
+        draft,
         data_key=data_key,
         seed=work.matter.seed(now=work.now),
         data_map=work.data_map,
@@ -316,6 +353,7 @@ def _export(work: Work) -> int:
         now=work.now,
     )
     if written.gaps and work.step.attempts < EXPORT_ATTEMPTS:
+        draft.unlink(missing_ok=True)
         raise Unavailable(f"These systems did not answer: {', '.join(written.gaps)}.")
     until = work.now + timedelta(days=PACKAGE_DAYS)
     with transaction.atomic():
@@ -336,9 +374,10 @@ def _export(work: Work) -> int:
             user=work.request.subject,
             request=work.request,
             kind="package",
-            params={"until": until.date().isoformat()},
+            params={"until": local_day(until).isoformat()},
             now=work.now,
         )
+        draft.replace(path)
     return sum(content.rows for content in written.contents)
 
 
@@ -356,6 +395,7 @@ def release_matter(request: Request) -> Matter | None:
         identities=open_vault(hold.vault),
         scope_cutoff=request.received_at,
         entities=frozenset(request.details.get("entities") or ()),
+        decided=reviewed_collections(request),
     )
 
 
@@ -379,28 +419,32 @@ def _tagged(value: Any) -> Any:
     for tag, (kind, _) in _TAGS.items():
         if isinstance(value, kind):
             return {tag: value.isoformat() if isinstance(value, date) else str(value)}
-    return value
+    return {"bytes": value.hex()} if isinstance(value, bytes) else value
 
 
 def _untagged(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     ((tag, text),) = value.items()
-    return _TAGS[tag][1](text)
+    return bytes.fromhex(text) if tag == "bytes" else _TAGS[tag][1](text)
 
 
-def steps_in_order(steps: Sequence[Step]) -> Iterator[Step]:
-    """Steps whose earlier steps on the same system are done: those may run now."""
+def steps_in_order(steps: Sequence[Step], *, now: datetime) -> Iterator[Step]:
+    """Steps whose earlier steps on the same system are done: those may run now.
+
+    A release that waits, for its day or for a person, holds up nothing: what has to stay stays by the plan.
+    """
     waiting: set[str] = set()
     for step in sorted(steps, key=lambda item: (item.round, item.ordinal)):
         if step.state == Step.State.DONE:
             continue
         if step.system not in waiting:
             yield step
-        waiting.add(step.system)
+        if step.verb != "release" or (step.not_before <= now and step.state != Step.State.DEAD):
+            waiting.add(step.system)
 
 
 __all__ = [
-    "LEASE", "LostLease", "Postponed", "Unavailable", "Work", "make_steps", "release_matter", "run_step",
+    "LEASE", "LOOK_AGAIN", "LostLease", "Postponed", "Unavailable", "Work", "make_steps", "release_matter", "run_step",
     "steps_in_order",
 ]  # fmt: skip

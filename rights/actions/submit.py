@@ -10,11 +10,12 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts.authority import may_ask_for
+from accounts.authority import NoAuthority, require_authority
 from accounts.identities import get_identities
-from accounts.models import User
+from accounts.models import Authority, User
 from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import LIMIT_DAYS, local_day
+from rights.kernel.minors import is_under_fourteen
 from rights.kernel.plan import Fate, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Request
@@ -23,6 +24,8 @@ from rights.planning import Matter, make_plan, review_reasons
 from rights.queries import active_rules, due_of, reviewed_collections
 from rights.transitions import move
 
+CHILD_FIRST = 1
+"""Before every case of its day and earlier days, behind those that are late."""
 _ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 
@@ -84,9 +87,13 @@ def submit(*, request_id: UUID, now: datetime) -> Request:
     if request.state != State.DRAFT:
         return request
     kind = Kind(request.kind)
-    _require_authority(subject=request.subject, filed_by=request.filed_by, kind=kind, now=now)
+    authority = _require_authority(subject=request.subject, filed_by=request.filed_by, kind=kind, now=now)
     require_complete(request)
-    seen = preview(matter_of(request), now=now)
+    matter = matter_of(request)
+    seen = preview(matter, now=now)
+    child = is_under_fourteen(matter.identities.get("id_number", ""), today=local_day(now))
+    guarded = authority is not None and authority.kind == Authority.Kind.GUARDIAN
+    first: dict[str, Any] = {"priority": CHILD_FIRST, "review_reasons": ["OK.MINOR"]} if child or guarded else {}
     with transaction.atomic():
         locked = Request.objects.select_for_update(of=("self",)).get(pk=request_id)
         if locked.state != State.DRAFT:
@@ -105,6 +112,7 @@ def submit(*, request_id: UUID, now: datetime) -> Request:
             started_on=local_day(now),
             limit_days=LIMIT_DAYS,
             plan=seen.plan.to_json(),
+            **first,
         )
         due = due_of(request, now=now).on.isoformat()
         notify(user=request.subject, request=request, kind="received", params={"due": due}, now=now)
@@ -135,10 +143,11 @@ def route(request: Request, *, now: datetime) -> None:
         plan = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=30)
         Request.objects.filter(pk=request.pk, state=State.CHECKING).update(plan=plan.to_json())
     reasons = review_reasons(plan, kind=kind, needs_evidence=needs_evidence(request))
+    noted = [*request.review_reasons, *reasons]  # that it is a child's is known since it was filed
     if kind is Kind.CANCELLATION and any(line.fate is Fate.BLOCKED for line in plan.lines):
-        defer(request, plan=plan, now=now, review_reasons=reasons)
+        defer(request, plan=plan, now=now, review_reasons=noted)
     elif reasons:
-        move(request, to=State.REVIEW, event="to_review", now=now, body={"reasons": reasons}, review_reasons=reasons)
+        move(request, to=State.REVIEW, event="to_review", now=now, body={"reasons": noted}, review_reasons=noted)
     else:
         move(
             request,
@@ -204,6 +213,11 @@ def make_reference(now: datetime) -> str:
     return f"DSR-{local_day(now):%y%m%d}-" + "".join(secrets.choice(_ALPHABET) for _ in range(5))
 
 
-def _require_authority(*, subject: User, filed_by: User, kind: Kind, now: datetime) -> None:
-    if not may_ask_for(agent=filed_by, principal=subject, kind=kind, now=now):
-        raise NotAuthorised(_("There is no valid authorisation to ask for this person."))
+def _require_authority(*, subject: User, filed_by: User, kind: Kind, now: datetime) -> Authority | None:
+    """By what somebody else's matter is filed; None for one's own. Raises NotAuthorised."""
+    if subject.pk == filed_by.pk:
+        return None
+    try:
+        return require_authority(agent=filed_by, principal_id=subject.pk, kind=kind, now=now)
+    except NoAuthority as error:
+        raise NotAuthorised(_("There is no valid authorisation to ask for this person.")) from error

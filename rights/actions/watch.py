@@ -10,8 +10,9 @@ from django.db.models import Exists, OuterRef, Q
 from accounts.models import User
 from portal.core import ledger, outbox
 from portal.core.models import beat
-from rights.actions.hold import schedule_releases
+from rights.actions.hold import report_orphans, schedule_releases
 from rights.actions.steps import package_path
+from rights.actions.upkeep import keep_up
 from rights.kernel.clock import LIMIT_DAYS, WARNING_DAYS, local_day
 from rights.kernel.states import State
 from rights.models import Event, Notice, Package, Request, Step
@@ -27,28 +28,55 @@ HEARTBEAT = "tick"
 
 def tick(*, now: datetime, dispatch: Callable[[Request], None]) -> dict[str, int]:
     """One tick. `dispatch` hands a request to a worker, or advances it at once. The numbers say what was found."""
-    done = {"released": len(schedule_releases(now=now))}
-    due = find_due(now=now)
-    for request in due:
-        dispatch(request)
-    done |= {
-        "advanced": len(due),
-        "warned": watch_deadlines(now=now),
-        "sent": send_notices(now=now),
-        "expired": expire_packages(now=now),
+    parts: dict[str, Callable[[], int]] = {
+        "released": lambda: len(schedule_releases(now=now)),
+        "orphaned": lambda: report_orphans(now=now),
+        "advanced": lambda: _dispatch_due(dispatch, now=now),
+        "warned": lambda: watch_deadlines(now=now),
+        "sent": lambda: send_notices(now=now),
+        "expired": lambda: expire_packages(now=now),
+        "kept_up": lambda: keep_up(now=now),
+        "checkpoint": lambda: int(ledger.checkpoint(now=now) is not None),
     }
-    head = ledger.checkpoint(now=now)
-    done["checkpoint"] = int(head is not None)
+    done: dict[str, int] = {}
+    failures: list[Exception] = []
+    for name, part in parts.items():
+        try:
+            done[name] = part()
+        except Exception as error:  # noqa: BLE001 - no deadline may pass because something else went wrong
+            log.error("tick_part_failed", part=name, error=type(error).__name__)
+            failures.append(error)
     beat(HEARTBEAT, now)
+    if failures:
+        raise ExceptionGroup("Parts of the tick failed; the others are done.", failures)
     return done
+
+
+def _dispatch_due(dispatch: Callable[[Request], None], *, now: datetime) -> int:
+    due = find_due(now=now)
+    failures: list[Exception] = []
+    for request in due:
+        try:
+            dispatch(request)
+        except Exception as error:  # noqa: BLE001 - one request's fault is not the others' delay
+            log.error("dispatch_failed", request=str(request.pk), error=type(error).__name__)
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("Requests could not be advanced.", failures)
+    return len(due)
 
 
 def find_due(*, now: datetime) -> list[Request]:
     """Requests that a worker should look at now: freshly filed, waiting time over, steps due or all done."""
     steps = Step.objects.filter(request=OuterRef("pk"))
-    open_steps = steps.filter(state__in=[Step.State.READY, Step.State.RUNNING])
+    behind_a_dead_one = Step.objects.filter(
+        request=OuterRef("request"), system=OuterRef("system"), state=Step.State.DEAD
+    ).exclude(verb="release")
+    # A dead step waits for a person, who tries it again; a release waits for nobody.
+    open_steps = steps.exclude(state=Step.State.DONE).exclude(verb="release")
     due_steps = steps.filter(
-        Q(state=Step.State.READY, not_before__lte=now) | Q(state=Step.State.RUNNING, lease_until__lt=now)
+        Q(~Exists(behind_a_dead_one), state=Step.State.READY, not_before__lte=now)
+        | Q(state=Step.State.RUNNING, lease_until__lt=now)
     )
     acting = Request.objects.filter(
         Q(state=State.CHECKING)
@@ -86,9 +114,11 @@ def _warn(request: Request, *, days_left: int, due: str, now: datetime) -> int:
     if days is None or days_left < 0:
         return 0
     marker = {"days": days, "due": due}
-    if Event.objects.filter(request=request, kind="warned", body=marker).exists():
-        return 0
     with transaction.atomic():
+        # The lock makes one of two ticks see the other's warning.
+        Request.objects.select_for_update(of=("self",)).only("pk").get(pk=request.pk)
+        if Event.objects.filter(request=request, kind="warned", body=marker).exists():
+            return 0
         record(request, event="warned", now=now, body=marker)
         for user in [request.reviewer] if request.reviewer else _supervisors():
             notify(
@@ -119,28 +149,38 @@ def _supervisors() -> list[User]:
 
 
 def send_notices(*, now: datetime) -> int:
-    """Send what is unsent, each in a transaction of its own with its mark, so that none is sent twice."""
+    """Send what is unsent, each in a transaction of its own with its mark, so that none is sent twice.
+
+    One that cannot be sent now is left for the next tick and keeps none of the others.
+    """
     sent = 0
     for pk in (
         Notice.objects.filter(sent_at__isnull=True).order_by("created_at", "id").values_list("pk", flat=True)[:PAGE]
     ):
-        with transaction.atomic():
-            notice = (
-                Notice.objects.select_for_update(skip_locked=True, of=("self",))
-                .select_related("user")
-                .filter(pk=pk, sent_at__isnull=True)
-                .first()
-            )
-            if notice is None:
-                continue
-            subject, body = render_notice(notice, notice.user.language)
-            contact = notice.user.email
-            if contact:
-                outbox.deliver(channel="email", to=contact, subject=subject, body=body, now=now)
-            notice.subject, notice.body, notice.sent_at = subject, body, now
-            notice.save(update_fields=["subject", "body", "sent_at"])
-            sent += 1
+        try:
+            sent += _send(pk, now=now)
+        except Exception as error:  # noqa: BLE001 - whatever a mail server or a text raises
+            log.error("notice_not_sent", notice=pk, error=type(error).__name__)
     return sent
+
+
+def _send(pk: int, *, now: datetime) -> int:
+    with transaction.atomic():
+        notice = (
+            Notice.objects.select_for_update(skip_locked=True, of=("self",))
+            .select_related("user")
+            .filter(pk=pk, sent_at__isnull=True)
+            .first()
+        )
+        if notice is None:
+            return 0
+        subject, body = render_notice(notice, notice.user.language)
+        contact = notice.user.email
+        if contact:
+            outbox.deliver(channel="email", to=contact, subject=subject, body=body, now=now)
+        notice.subject, notice.body, notice.sent_at = subject, body, now
+        notice.save(update_fields=["subject", "body", "sent_at"])
+    return 1
 
 
 def expire_packages(*, now: datetime) -> int:

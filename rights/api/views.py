@@ -193,7 +193,7 @@ def mine(user: User) -> "QuerySet[Request, Request]":
 
 def find_mine(request: ApiRequest, pk: UUID) -> Request:
     user = person_of(request)
-    return get_object_or_404(mine(user).select_related("subject", "filed_by"), pk=pk)
+    return get_object_or_404(mine(user), pk=pk)
 
 
 class RequestsView(PersonView):

@@ -8,13 +8,26 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from portal.core.systems import UnknownSystem, system_url
 from rights.connectors.base import Fact, FateCount, HeldGroup, Key, Policy, Refused, Seed, Unavailable
-from rights.connectors.sqlgraph import BLOCKED, GO, HOLD, HOLD_OPEN, KEEP, OUTSIDE, PERSON, Graph, Statements
+from rights.connectors.sqlgraph import (
+    BLOCKED,
+    GO,
+    HOLD,
+    HOLD_OPEN,
+    KEEP,
+    MASKED,
+    OUTSIDE,
+    PERSON,
+    Graph,
+    Statements,
+    mask_value,
+)
 from rights.datamap import Condition, DataMap, System
 from rights.kernel.clock import local_day
 from rights.kernel.plan import Fate
@@ -64,7 +77,7 @@ class SqlConnector:
         mask = self.graph.collections[collection].mask
         with self._act() as connection:
             if mask and policies[collection].otherwise is Fate.MASK:
-                values = {name: _mask_value(table.c[name], stated) for name, stated in mask.items()}
+                values = {name: mask_value(table.c[name], stated) for name, stated in mask.items()}
                 return connection.execute(sa.update(table).where(where).values(values)).rowcount
             return connection.execute(sa.delete(table).where(where)).rowcount
 
@@ -74,7 +87,7 @@ class SqlConnector:
         where = [statements.key_in(collection, keys)]
         mask = self.graph.collections[collection].mask
         if mask:
-            masked = [table.c[name].is_not_distinct_from(_mask_value(table.c[name], how)) for name, how in mask.items()]
+            masked = [table.c[name].is_not_distinct_from(mask_value(table.c[name], how)) for name, how in mask.items()]
             where.append(~sa.and_(*masked))
         with self._act() as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
@@ -154,7 +167,7 @@ class SqlSnapshot:
             return []
         found: dict[tuple[str, Fate], FateCount] = {}
         for number, fate, count, first, last in self.connection.execute(sa.union_all(*parts)):
-            if fate == OUTSIDE:
+            if fate in {OUTSIDE, MASKED}:
                 continue
             collection = names[number]
             value = policies[collection].otherwise if fate == GO else FATES[fate]
@@ -230,6 +243,9 @@ def _graph(system: str, digest: str, url: str, data_map: "_Unhashed") -> Graph:
         except sa.exc.InvalidRequestError as error:
             raise Refused(f"The system {system} has no such table in schema {stated.schema}: {error}") from None
     tables = {item.key: metadata.tables[f"{stated.schema}.{item.name}"] for item in data_map.value.of_system(system)}
+    for column in (column for table in tables.values() for column in table.columns):
+        while isinstance(column.type, DOMAIN):
+            column.type = column.type.data_type  # compared and parsed as what it stands on
     graph = Graph(system=system, data_map=data_map.value, tables=tables)
     wrong = []
     for item in data_map.value.of_system(system):
@@ -295,9 +311,3 @@ def _translated(system: str) -> Iterator[None]:
         raise Refused(f"The system {system} refuses (SQLSTATE {state or 'unknown'}).") from None
     except SQLAlchemyError as error:
         raise Refused(f"The system {system} cannot be asked: {type(error).__name__}.") from None
-
-
-def _mask_value(column: sa.Column[Any], stated: Any) -> Any:
-    if isinstance(stated, Mapping):
-        return sa.literal(stated["constant"], column.type)
-    return sa.null()

@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import NoReferencedTableError
@@ -23,8 +24,9 @@ from rights.kernel.clock import SHANGHAI
 from rights.kernel.plan import Fate
 from rights.kernel.retention import Count, Rule, duration_months
 
-OUTSIDE, BLOCKED, HOLD, HOLD_OPEN, KEEP, PERSON, GO = range(7)
-"""Fates as small numbers. OUTSIDE rows are not the request's (too new, confidential) but still keep their parents."""
+OUTSIDE, BLOCKED, HOLD, HOLD_OPEN, KEEP, PERSON, GO, MASKED = range(8)
+"""Fates as small numbers. OUTSIDE rows are not the request's (too new, confidential) but still keep their parents;
+MASKED ones were masked before: there is nothing left to do about them."""
 
 FIXED = {Fate.BLOCKED: BLOCKED, Fate.KEEP: KEEP, Fate.PERSON: PERSON}
 _OPS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
@@ -96,7 +98,7 @@ class Graph:
         for key, item in self.collections.items():
             columns[key] |= {name for name in (item.trigger, item.cutoff) if name}
             columns[key] |= {predicate.field for clause in item.classes for predicate in clause.when}
-            columns[key] |= {field.name for field in item.fields if field.identity}
+            columns[key] |= {field.name for field in item.fields if field.identity} | set(item.mask)
         conditions = [blocker.condition for blocker in self.map.blockers.values()]
         conditions += [entity.relationship for entity in self.map.entities.values() if entity.relationship]
         for condition in conditions:
@@ -135,7 +137,7 @@ class Statements:
         found: dict[str, CTE] = {}
         for collection in self.graph.children_first:
             if collection in policies:
-                found[collection] = self._fate(policies[collection], found)
+                found[collection] = self._fate(policies[collection], found, policies)
         return found
 
     def where(self, source: Any, collection: str, predicates: Sequence[Predicate]) -> list[ColumnElement[bool]]:
@@ -256,12 +258,17 @@ class Statements:
             self._owned[collection] = sa.select(*reach.c, shared.label("s")).cte(self._name("w"))
         return self._owned[collection]
 
-    def _fate(self, policy: Policy, found: Mapping[str, CTE]) -> CTE:
+    def _fate(self, policy: Policy, found: Mapping[str, CTE], policies: Mapping[str, Policy]) -> CTE:
         item = self.graph.collections[policy.collection]
         own = self._own(item.key)
         trigger = self._trigger(own, item, policy)
         going = sa.literal(GO) if policy.otherwise in {Fate.ERASE, Fate.MASK} else sa.literal(FIXED[policy.otherwise])
         cases: list[tuple[Any, Any]] = []
+        if item.mask and policy.otherwise is Fate.MASK:
+            columns = [(self.column(own, item.key, name), how) for name, how in item.mask.items()]
+            cases.append(
+                (sa.and_(*(column.is_not_distinct_from(mask_value(column, how)) for column, how in columns)), MASKED)
+            )
         if outside := self._outside(own, item):
             cases.append((sa.or_(*outside), OUTSIDE))
         until: ColumnElement[Any] = sa.null().cast(sa.Date)
@@ -287,10 +294,16 @@ class Statements:
                 cases.append((own.c.s, PERSON))
         fate = sa.case(*cases, else_=going) if cases else going
         base = sa.select(*own.c, fate.label("f"), trigger.label("t"), until.label("u")).subquery(self._name("b"))
-        return self._with_children(item.key, base, found)
+        return self._with_children(item.key, base, found, policies)
 
-    def _with_children(self, collection: str, base: Any, found: Mapping[str, CTE]) -> CTE:
-        """A row that a staying row refers to stays with it: dated as the last of them, or as long as they."""
+    def _with_children(
+        self, collection: str, base: Any, found: Mapping[str, CTE], policies: Mapping[str, Policy]
+    ) -> CTE:
+        """A row that a staying row refers to stays with it: dated as the last of them, or as long as they.
+
+        Where the staying row is masked, or is none of the person's, a person decides: the database would refuse to
+        erase the parent, or take that row with it.
+        """
         joined = base
         blocked: list[ColumnElement[bool]] = []
         open_: list[ColumnElement[bool]] = []
@@ -300,16 +313,17 @@ class Statements:
             if parent != collection or child not in found:
                 continue
             rows = found[child]
+            undecided = [PERSON, MASKED, *([GO] if self._keeps_link(policies[child], pairs) else [])]
             links = [self.column(rows, child, child_column) for child_column, _ in pairs]
             summary = (
                 sa.select(
                     *(link.label(f"p{i}") for i, link in enumerate(links)),
                     sa.func.bool_or(rows.c.f == BLOCKED).label("b"),
                     sa.func.bool_or(rows.c.f.in_([OUTSIDE, HOLD_OPEN, KEEP])).label("o"),
-                    sa.func.bool_or(rows.c.f == PERSON).label("h"),
+                    sa.func.bool_or(rows.c.f.in_(undecided)).label("h"),
                     sa.func.max(sa.case((rows.c.f == HOLD, rows.c.u), else_=None)).label("u"),
                 )
-                .where(rows.c.f != GO)
+                .where(sa.or_(rows.c.f != GO, rows.c.f.in_(undecided)))
                 .group_by(*links)
                 .subquery(self._name("s"))
             )
@@ -324,6 +338,8 @@ class Statements:
             open_.append(sa.func.coalesce(summary.c.o, sa.false()))
             person.append(sa.func.coalesce(summary.c.h, sa.false()))
             last.append(summary.c.u)
+            if not self._reaches_all(collection, child, pairs):
+                person.append(self._has_stranger(base, collection, child, pairs))
         columns = [base.c[column.name] for column in base.c if column.name not in {"f", "u"}]
         if not last:
             return sa.select(*columns, base.c.f, base.c.u).cte(self._name("f"))
@@ -339,6 +355,32 @@ class Statements:
         fate = sa.case((base.c.f == GO, goes), (base.c.f == HOLD, held), else_=base.c.f)
         until = sa.case((fate == HOLD, sa.func.greatest(base.c.u, latest)), else_=None)
         return sa.select(*columns, fate.label("f"), until.label("u")).select_from(joined).cte(self._name("f"))
+
+    def _keeps_link(self, policy: Policy, pairs: Sequence[tuple[str, str]]) -> bool:
+        """Whether a row that is masked goes on referring to its parent."""
+        mask = self.graph.collections[policy.collection].mask
+        return policy.otherwise is Fate.MASK and not any(column in mask for column, _ in pairs)
+
+    def _reaches_all(self, parent: str, child: str, pairs: Sequence[tuple[str, str]]) -> bool:
+        """Whether every row that refers to the person's parent is the person's as well, by the walk itself."""
+        return any(
+            edge.source == parent and not edge.when and [(edge.target_field, edge.source_field)] == list(pairs)
+            for edge in self.graph.map.edges_into(child)
+        )
+
+    def _has_stranger(
+        self, base: Any, parent: str, child: str, pairs: Sequence[tuple[str, str]]
+    ) -> ColumnElement[bool]:
+        """That a row which is not the person's refers to the parent."""
+        table = self.graph.tables[child].alias(self._name("x"))
+        mine = self.reach(child)
+        is_mine = sa.exists(
+            sa.select(sa.literal(1)).where(
+                *(table.c[name] == self.column(mine, child, name) for name in self.graph.key_columns(child))
+            )
+        )
+        links = [table.c[theirs] == self.column(base, parent, ours) for theirs, ours in pairs]
+        return sa.exists(sa.select(sa.literal(1)).select_from(table).where(*links, ~is_mine))
 
     def _trigger(self, own: CTE, item: Collection, policy: Policy) -> ColumnElement[Any]:
         """The day that starts the period, as a Shanghai day; empty where the period has not begun."""
@@ -391,11 +433,35 @@ def release_day(trigger: ColumnElement[Any], rule: Rule) -> ColumnElement[Any]:
 def parse_identity(value: str, type_: sa.types.TypeEngine[Any]) -> Any | None:
     """An identity as the column's type, or None where it is no such value: 007 is not 7."""
     if isinstance(type_, sa.Integer):
-        return int(value) if value.lstrip("-").isdigit() and str(int(value)) == value else None
+        return _parse_integer(value, type_)
     if isinstance(type_, sa.Numeric):
         try:
             number = Decimal(value)
         except InvalidOperation:
             return None
-        return number if str(number) == value else None
-    return value
+        return number if number.is_finite() and format(number.normalize(), "f") == value else None
+    if isinstance(type_, sa.Uuid):
+        try:
+            found = UUID(value)
+        except ValueError:
+            return None
+        return found if str(found) == value.lower() else None
+    # A type that is not known is compared as it comes: an error of that database is better than a false absence.
+    return None if isinstance(type_, sa.Date | sa.DateTime | sa.Time | sa.Boolean | sa.LargeBinary) else value
+
+
+def _parse_integer(value: str, type_: sa.Integer) -> int | None:
+    """A number that the column can hold, written as the column would write it."""
+    try:
+        number = int(value)
+    except ValueError:
+        return None
+    bits = 15 if isinstance(type_, sa.SmallInteger) else 63 if isinstance(type_, sa.BigInteger) else 31
+    return number if str(number) == value and -(2**bits) <= number < 2**bits else None
+
+
+def mask_value(column: ColumnElement[Any], stated: Any) -> ColumnElement[Any]:
+    """What a masked column holds: the stated constant, or nothing."""
+    if isinstance(stated, Mapping):
+        return sa.literal(stated["constant"], column.type)
+    return sa.null()

@@ -393,15 +393,16 @@ class _Parser:
 
     def _blocker(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Blocker:
         self._require_known_keys("blockers", key, body, _BLOCKER_KEYS)
-        if key not in REASONS:
+        cancel = body.get("cancel", "defer")
+        if cancel not in {"defer", "person", "forfeit"}:
+            raise _Missing("cancel", f"{cancel} is not known.", "Write defer, person or forfeit.")
+        if key not in REASONS and cancel != "forfeit":
             raise _Missing("", "has no text for people.", "Use the key of a reason, such as BLOCK.PENDING.")
         condition = self._known(_condition(body), collections)
         for data_class in body.get("blocks") or ():
             if data_class not in CLASSES:
                 known = ", ".join(sorted(CLASSES))
                 raise _Missing("blocks", f"{data_class} is not a class.", f"Use one of {known}.")
-        if body.get("cancel", "defer") not in {"defer", "person"}:
-            raise _Missing("cancel", f"{body['cancel']} is not known.", "Write defer or person.")
         self._require_fields("show", condition.collection, body.get("show") or (), collections)
         fix = body.get("fix")
         return Blocker(
@@ -410,7 +411,7 @@ class _Parser:
             entities=tuple(body.get("entities") or (collections[condition.collection].entity,)),
             label=_text(body, "label") if "label" in body else Text(key, key),
             blocks=tuple(body.get("blocks") or ()),
-            cancel=body.get("cancel", "defer"),
+            cancel=cancel,
             show=tuple(body.get("show") or ()),
             fix=_as_text(fix) if fix else None,
             fix_url=str(fix.get("url", "")) if isinstance(fix, Mapping) else "",

@@ -9,6 +9,8 @@ from django.db.migrations.state import StateApps
 from portal.core.rls import APP_USER, protect
 
 MINE = f"subject_id = {APP_USER} OR filed_by_id = {APP_USER}"
+MY_PRINCIPALS = f"SELECT principal_id FROM accounts_authority WHERE agent_id = {APP_USER} AND revoked_at IS NULL"  # noqa: S608
+MINE_TO_WRITE = f"subject_id = {APP_USER} OR (filed_by_id = {APP_USER} AND subject_id = ANY (ARRAY({MY_PRINCIPALS})))"
 OF_MY_REQUEST = "EXISTS (SELECT 1 FROM rights_request r WHERE r.id = request_id)"
 """Row-level security applies inside a policy too, so the sub-select sees the person's own requests only."""
 
@@ -41,7 +43,7 @@ def ship_rules(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rights", "0001_initial"), ("core", "0001_initial")]
+    dependencies = [("rights", "0001_initial"), ("core", "0001_initial"), ("accounts", "0001_initial")]
 
     operations = [
         *protect("rights_request", web=MINE, web_writes=True),
@@ -60,6 +62,12 @@ class Migration(migrations.Migration):
         ),
         *protect("rights_retentionrule", web="true", worker_writes=False),
         *protect("rights_datamapversion", web="true"),
+        # Seen is what I filed; written only what is about me, or about somebody I may ask for today.
+        migrations.RunSQL(
+            f"ALTER POLICY web_insert ON rights_request WITH CHECK ({MINE_TO_WRITE});"
+            f"ALTER POLICY web_update ON rights_request WITH CHECK ({MINE_TO_WRITE})",
+            migrations.RunSQL.noop,
+        ),
         # What a person files stays: taking it back is a move, never a deletion.
         migrations.RunSQL(
             "REVOKE DELETE ON rights_request, rights_question, rights_package, rights_notice FROM portal_web",

@@ -1,7 +1,8 @@
 """Asking, for all five kinds: the right, the live plan, the form, the check, the code, the receipt of it.
 
 Answers live in the draft, so every page can be left and come back to. A draft belongs to who files it: another
-person's is not found. Sending twice sends once.
+person's is not found. It is about its subject, who may be somebody else (`rights.web.for_others`); the code always goes
+to who files. Sending twice sends once.
 """
 
 import hashlib
@@ -26,7 +27,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts import stepup as codes
 from accounts.forms import CodeForm
 from accounts.models import User
-from accounts.permissions import subject_required
 from portal.core import clock
 from rights.actions.submit import (
     CannotSubmit,
@@ -53,6 +53,7 @@ from rights.web.asking_forms import (
     running_services,
 )
 from rights.web.asking_words import Final, answers_of, final_words, what_follows
+from rights.web.for_others import about, about_request, asker_required, link, require_covered, subject_of
 from rights.web.forms import CheckForm
 from rights.web.present import Forfeit, present_case, present_forfeits, present_plan, service_names
 
@@ -69,14 +70,14 @@ SECOND_TAP_SECONDS = 5.0
 
 @never_cache
 @require_safe
-@subject_required
+@asker_required
 def right(request: HttpRequest, kind: Kind) -> HttpResponse:
     """What the right is, and what will happen."""
-    user, now = person_of(request), clock.now()
+    subject, now = subject_of(request, kind), clock.now()
     today = local_day(now)
     running = (
-        submitted_requests(user)
-        .filter(kind=kind, state__in=[state.value for state in OPEN_STATES], subject=user)
+        submitted_requests(person_of(request))
+        .filter(kind=kind, state__in=[state.value for state in OPEN_STATES], subject=subject)
         .first()
     )
     case = present_case(running, load_live_map(), language=language_of_page(), now=now) if running else None
@@ -87,7 +88,9 @@ def right(request: HttpRequest, kind: Kind) -> HttpResponse:
             "kind": kind.value,
             "due": _due_if_asked(today),
             "today": today,
-            "start_url": reverse("rights:plan" if kind in WITH_PLAN else "rights:start", args=[kind.value]),
+            "start_url": link(request, "plan" if kind in WITH_PLAN else "start", kind, subject),
+            "about": about(request, subject, kind),
+            "for_url": "" if subject == person_of(request) else reverse("rights:for", args=[subject.pk]),
             "open_case": case,
         },
     )
@@ -95,21 +98,21 @@ def right(request: HttpRequest, kind: Kind) -> HttpResponse:
 
 @never_cache
 @require_safe
-@subject_required
+@asker_required
 def plan(request: HttpRequest, kind: Kind) -> HttpResponse:
     """What would become of which records, before anything is asked."""
     if kind not in WITH_PLAN:
-        return redirect("rights:right", kind.value)
-    user, now = person_of(request), clock.now()
+        return redirect(link(request, "right", kind, subject_of(request, kind)))
+    subject, now = subject_of(request, kind), clock.now()
     data_map = load_live_map()
     today, language = local_day(now), language_of_page()
     entities, services = named_company(request, data_map), list[str]()
     if kind is Kind.CANCELLATION:
-        services = running_services(request, user, data_map, now=now)
+        services = running_services(request, subject, data_map, now=now)
         entities = frozenset(services)
     nothing = kind is Kind.CANCELLATION and not services
-    seen = None if nothing else preview_of(user, kind, now=now, entities=entities)
-    query = f"?company={next(iter(entities))}" if kind is Kind.DELETION and entities else ""
+    seen = None if nothing else preview_of(subject, kind, now=now, entities=entities)
+    company = {"company": next(iter(entities))} if kind is Kind.DELETION and entities else {}
     return render(
         request,
         "subject/plan.html",
@@ -120,8 +123,9 @@ def plan(request: HttpRequest, kind: Kind) -> HttpResponse:
             "read_at": now,
             "plan": present_plan(seen.plan, data_map, language=language, today=today) if seen else None,
             "services": service_names(services, data_map, language),
-            "form_url": reverse("rights:start", args=[kind.value]) + query,
-            "right_url": reverse("rights:right", args=[kind.value]),
+            "form_url": link(request, "start", kind, subject, **company),
+            "right_url": link(request, "right", kind, subject),
+            "about": about(request, subject, kind),
             "legal_secrecy": LEGAL_SECRECY.text(language),
         },
     )
@@ -136,47 +140,48 @@ def _due_if_asked(today: date) -> date:
 
 @never_cache
 @require_http_methods(READ_AND_WRITE)
-@subject_required
+@asker_required
 def start(request: HttpRequest, kind: Kind) -> HttpResponse:
     """The form, empty. Nothing is kept before it is filled in."""
-    user = person_of(request)
-    page = form_page(request, user, kind, draft=None)
+    subject = subject_of(request, kind)
+    page = form_page(request, subject, kind, draft=None)
     if request.method == "POST" and page.is_valid():
-        draft = _draft_with(user, kind, page.details())
+        draft = _draft_with(person_of(request), subject, kind, page.details())
         return redirect("rights:check", draft.pk)
-    return _show_form(request, page)
+    return _show_form(request, page, subject)
 
 
 @never_cache
 @require_http_methods(READ_AND_WRITE)
-@subject_required
+@asker_required
 def form(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The form as it was filled in, to change it."""
     draft = _find(request, pk)
     if draft.state != State.DRAFT:
         return redirect("rights:done", pk)
-    page = form_page(request, person_of(request), Kind(draft.kind), draft=draft)
+    page = form_page(request, draft.subject, Kind(draft.kind), draft=draft)
     if request.method == "POST" and page.is_valid():
         change_draft(draft, details=page.details())
         return redirect("rights:check", pk)
-    return _show_form(request, page)
+    return _show_form(request, page, draft.subject)
 
 
-def _draft_with(user: User, kind: Kind, details: Mapping[str, Any]) -> Request:
+def _draft_with(user: User, subject: User, kind: Kind, details: Mapping[str, Any]) -> Request:
     """A new draft, or the one that the same answers made a moment ago: a double tap makes one."""
     now = clock.now()
     recent = Request.objects.filter(
-        kind=kind, state=State.DRAFT, filed_by=user, subject=user, created_at__gt=now - SAME_DRAFT
+        kind=kind, state=State.DRAFT, filed_by=user, subject=subject, created_at__gt=now - SAME_DRAFT
     ).order_by("-created_at")[:1]
     for draft in recent:
         if draft.details == details:
             return draft
-    return start_draft(subject=user, filed_by=user, kind=kind, details=details, now=now)
+    return start_draft(subject=subject, filed_by=user, kind=kind, details=details, now=now)
 
 
-def _show_form(request: HttpRequest, page: FormPage) -> HttpResponse:
+def _show_form(request: HttpRequest, page: FormPage, subject: User) -> HttpResponse:
     status = 422 if page.form.errors else 200
-    return render(request, f"subject/{page.kind}_form.html", {"form": page.form, **page.context}, status=status)
+    context = {"form": page.form, "about": about(request, subject, page.kind), **page.context}
+    return render(request, f"subject/{page.kind}_form.html", context, status=status)
 
 
 # ---- the check -----------------------------------------------------------------------------------------------------
@@ -184,7 +189,7 @@ def _show_form(request: HttpRequest, page: FormPage) -> HttpResponse:
 
 @never_cache
 @require_http_methods(READ_AND_WRITE)
-@subject_required
+@asker_required
 def check(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The answers once more, what happens then, and what cannot be undone."""
     draft = _find(request, pk)
@@ -229,6 +234,7 @@ def _show_check(request: HttpRequest, draft: Request, form: CheckForm, final: Fi
             "irreversible_text": final.text,
             "stepup": kind in WITH_PLAN,
             "back_url": reverse("rights:form", args=[draft.pk]),
+            "about": about_request(request, draft),
             "legal_secrecy": LEGAL_SECRECY.text(language) if kind in {*WITH_PLAN, Kind.ACCESS} else "",
         },
         status=422 if form.errors else 200,
@@ -247,7 +253,7 @@ def _costs_more(draft: Request, lapsing: list[Forfeit]) -> bool:
 @sensitive_post_parameters("code")
 @never_cache
 @require_http_methods(READ_AND_WRITE)
-@subject_required
+@asker_required
 def stepup(request: HttpRequest, pk: UUID) -> HttpResponse:
     """A fresh code, then it is sent."""
     draft = _find(request, pk)
@@ -288,7 +294,7 @@ def stepup(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @never_cache
 @require_POST
-@subject_required
+@asker_required
 def resend(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Another code; the earlier one no longer works."""
     draft = _find(request, pk)
@@ -321,6 +327,7 @@ def _show_stepup(request: HttpRequest, draft: Request, form: CodeForm, *, kept: 
                 else _("Ending a service cannot be undone, so we make sure that it is you.")
             ),
             "back_url": reverse("rights:check", args=[draft.pk]),
+            "about": about_request(request, draft),
             "resend_url": reverse("rights:resend", args=[draft.pk]),
         },
         status=422 if form.errors else 200,
@@ -381,7 +388,7 @@ def _digest(draft: Request) -> str:
 
 @never_cache
 @require_safe
-@subject_required
+@asker_required
 def done(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The reference, the exact due date, and what happens next."""
     case = _find(request, pk)
@@ -389,7 +396,7 @@ def done(request: HttpRequest, pk: UUID) -> HttpResponse:
         return redirect("rights:check", pk)
     if case.received_at is None:
         return redirect("rights:home")
-    user, now, language = person_of(request), clock.now(), language_of_page()
+    now, language = clock.now(), language_of_page()
     data_map = load_live_map()
     shown = present_case(case, data_map, language=language, now=now)
     view = None
@@ -408,14 +415,16 @@ def done(request: HttpRequest, pk: UUID) -> HttpResponse:
             if shown.due and not shown.closed
             else [],
             "receipt_url": reverse("rights:receipt", args=[case.pk]),
-            "other_contact": user.masked_email if user.email else "",
+            "other_contact": case.subject.masked_email if case.subject == case.filed_by else "",
+            "about": about_request(request, case),
         },
     )
 
 
 def _find(request: HttpRequest, pk: UUID) -> Request:
-    """The person's own draft or request; anybody else's does not exist."""
+    """What the person files or filed; anybody else's does not exist."""
     found = Request.objects.filter(pk=pk, filed_by=person_of(request)).select_related("subject", "filed_by").first()
     if found is None:
         raise Http404
+    require_covered(request, found)
     return found

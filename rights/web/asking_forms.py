@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
 
@@ -23,6 +22,7 @@ from rights.planning import Matter
 from rights.records import read_consents, read_present, read_services
 from rights.templatetags.look import listed, on_text, records
 from rights.web import language_of_page
+from rights.web.for_others import link
 from rights.web.forms import (
     ALL,
     CHOSEN,
@@ -99,6 +99,7 @@ class FormPage:
 
 
 def form_page(request: HttpRequest, user: User, kind: Kind, *, draft: Request | None) -> FormPage:
+    """The form about `user`, whoever fills it in."""
     data = request.POST if request.method == "POST" else None
     answers: Answers | None = draft.details if draft else None
     match kind:
@@ -123,7 +124,7 @@ def _scope_page(request: HttpRequest, user: User, kind: Kind, data: Any, answers
     form = ScopeForm(data, companies=offered, entities=entities)
     # A form that is complete leads on: only a page that is shown asks the systems.
     companies = _companies_of(user, kind, form) if data is None or not form.is_valid() else []
-    back = reverse("rights:plan" if kind is Kind.DELETION else "rights:right", args=[kind.value])
+    back = link(request, "plan" if kind is Kind.DELETION else "right", kind, user)
     return FormPage(kind, form, {"companies": companies, "back_url": back}, data_map)
 
 
@@ -184,7 +185,7 @@ def _correction_page(request: HttpRequest, user: User, data: Any, answers: Answe
         }
         for item in recorded
     ]
-    back = reverse("rights:right", args=[Kind.CORRECTION.value])
+    back = link(request, "right", Kind.CORRECTION, user)
     return FormPage(Kind.CORRECTION, form, {"items": items, "back_url": back}, data_map)
 
 
@@ -228,7 +229,7 @@ def _withdrawal_page(request: HttpRequest, user: User, data: Any, answers: Answe
                     "checked": key in ticked,
                 }
             )
-    back = reverse("rights:right", args=[Kind.WITHDRAWAL.value])
+    back = link(request, "right", Kind.WITHDRAWAL, user)
     return FormPage(Kind.WITHDRAWAL, form, {"purposes": purposes, "back_url": back}, data_map)
 
 
@@ -263,7 +264,7 @@ def _cancellation_page(request: HttpRequest, user: User, data: Any, answers: Ans
         "services": services,
         "all_checked": service == ALL,
         "forfeits": [{"value": item.key, "label": item.label, "checked": item.key in given_up} for item in forfeits],
-        "back_url": reverse("rights:plan", args=[Kind.CANCELLATION.value]),
+        "back_url": link(request, "plan", Kind.CANCELLATION, user),
     }
     return FormPage(Kind.CANCELLATION, form, context, data_map)
 

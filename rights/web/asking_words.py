@@ -114,7 +114,11 @@ def what_follows(
     by_due = _("By %(day)s 24:00") % {"day": day_text(due)}
     then = _then(request, data_map, view, by_due=by_due)
     if not sent:
-        first = _("You get a reference, and a message at your other contact in case it was not you.")
+        first = (
+            _("You get a reference, and a message at your other contact in case it was not you.")
+            if request.subject_id == request.filed_by_id
+            else _("You get a reference, and %(name)s is told that you asked.") % {"name": request.subject.masked_name}
+        )
         return [Moment(_("Now"), first, now=True), *then]
     if then and then[0].when == _("First"):
         # Something is in the way or a proof is needed: there may well be something for the person to do.
@@ -124,6 +128,11 @@ def what_follows(
 
 def _then(request: Request, data_map: DataMap, view: PlanView | None, *, by_due: str) -> list[Moment]:
     match Kind(request.kind):
+        case Kind.ACCESS if request.subject_id != request.filed_by_id:
+            name = {"name": request.subject.masked_name}
+            text = _("We collect the data from every system and tell %(name)s that the package is ready.") % name
+            handed = _("%(name)s downloads it with a fresh code; nobody else can.") % name
+            return [Moment(by_due, text), Moment(_("Then"), handed)]
         case Kind.ACCESS:
             text = _("We collect the data from every system and tell you that the package is ready.")
             return [Moment(by_due, text), Moment(_("Then"), _("You download it here with a fresh code."))]

@@ -496,7 +496,11 @@ def _changed_lines(seen: Mapping[str, Any], fresh: Mapping[str, Any], data_map: 
     language = get_language() or "zh-hans"
     found = []
     before, after = _by_collection(seen["lines"]), _by_collection(fresh["lines"])
+    silent = set(fresh["unknown"]) ^ set(seen["unknown"])
     for collection in dict.fromkeys([*before, *after]):
+        item = data_map.collections.get(collection)
+        if item and item.system in silent:
+            continue  # nothing is known of its records, which is said below; they are not gone
         old, new = before.get(collection, []), after.get(collection, [])
         if old != new:
             found.append(
@@ -513,7 +517,7 @@ def _changed_lines(seen: Mapping[str, Any], fresh: Mapping[str, Any], data_map: 
     )
     found += [_("New in the way: %(what)s.") % {"what": names.get(key, key)} for key in arrived]
     found += [_("No longer in the way: %(what)s.") % {"what": names.get(key, key)} for key in cleared]
-    for key in sorted(set(fresh["unknown"]) ^ set(seen["unknown"])):
+    for key in sorted(silent):
         system = data_map.systems[key].label(language) if key in data_map.systems else key
         found.append(
             _("%(system)s does not answer now.") % {"system": system}
@@ -554,7 +558,7 @@ def decide(request: HttpRequest, pk: UUID) -> HttpResponse:
         return redirect("desk:case", pk)
     now, item, reviewer, data_map = clock.now(), _case(pk), person_of(request), load_live_map()
     if locked := _lock_of(item, reviewer=reviewer):
-        messages.error(request, locked)
+        messages.error(request, _("Nothing was decided: %(why)s") % {"why": locked})
         return _show_case(request, item, now=now, status=409)
     plan = _plan_of(item, now=now)
     form = _make_form(item, plan, data_map, now=now, data=request.POST)

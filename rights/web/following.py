@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django import forms
 from django.conf import settings
+from django.contrib import messages
 from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -42,7 +43,8 @@ from rights.records import ConsentState, read_consents
 from rights.templatetags.look import hour, listed
 from rights.transitions import StaleRequest
 from rights.web import samples
-from rights.web.present import PlanLine, present_plan
+from rights.web.for_others import about_request, asker_required, followed_requests, require_covered, whose
+from rights.web.present import PlanLine, listed_parties, present_plan
 from rights.web.present_progress import (
     check_code,
     group_holds,
@@ -82,8 +84,11 @@ def _language() -> str:
 
 
 def _mine(request: HttpRequest, pk: UUID) -> Request:
-    """A filed request of the signed-in user: theirs, or filed by them for somebody. Any other is a 404."""
-    return get_object_or_404(submitted_requests(_me(request)).select_related("subject", "filed_by"), pk=pk)
+    """A filed request of the signed-in user: theirs, or filed by them for somebody. Any other is a 404. Without who
+    filed it, whose row the database shows to nobody else."""
+    item = get_object_or_404(submitted_requests(_me(request)).select_related("subject"), pk=pk)
+    require_covered(request, item)
+    return item
 
 
 # ---- requests ------------------------------------------------------------------------------------------------------
@@ -94,8 +99,10 @@ def _mine(request: HttpRequest, pk: UUID) -> Request:
 @require_safe
 def requests(request: HttpRequest) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
-    found = submitted_requests(_me(request)).prefetch_related("steps", "holds", "decisions")
-    cases = [follow_case(item, data_map, language=language, now=now) for item in found]
+    found = followed_requests(_me(request), now=now).prefetch_related("steps", "holds", "decisions")
+    cases = [
+        replace(follow_case(item, data_map, language=language, now=now), whose=whose(request, item)) for item in found
+    ]
     context = {
         "running": [case for case in cases if not case.closed],
         "closed": [case for case in cases if case.closed],
@@ -104,7 +111,7 @@ def requests(request: HttpRequest) -> HttpResponse:
     return render(request, "subject/requests.html", context)
 
 
-@subject_required
+@asker_required
 @never_cache
 @require_safe
 def request_page(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -138,6 +145,7 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         "decision": present_decision(item, language=language),
         "events": present_events(item, user=_me(request), data_map=data_map, language=language),
         "messages_thread": present_messages(item, user=_me(request)),
+        "about": about_request(request, item),
         "withdraw_url": reverse("rights:withdraw", args=[item.pk]) if case.can_withdraw else "",
         "receipt_url": reverse("rights:receipt", args=[item.pk]),
         "appeal_url": "",
@@ -150,7 +158,7 @@ def _shows_plan(item: Request) -> bool:
     return not item.round and item.state != State.CLOSED and Kind(item.kind) not in {Kind.ACCESS, Kind.CORRECTION}
 
 
-@subject_required
+@asker_required
 @require_POST
 def take_back(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Stop a request before its changes begin. A second tap finds it taken back and says nothing new."""
@@ -160,7 +168,7 @@ def take_back(request: HttpRequest, pk: UUID) -> HttpResponse:
     return redirect("rights:request", pk)
 
 
-@subject_required
+@asker_required
 @require_POST
 def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
     item = _mine(request, pk)
@@ -170,10 +178,11 @@ def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
     if form.is_valid():
         with suppress(StaleRequest):  # answered already, from another tab; the page shows that answer
             review.answer(item, text=form.cleaned_data["answer"], actor=_me(request), now=clock.now())
+            messages.success(request, _("Your answer has arrived. The clock goes on."))
     return redirect("rights:request", pk)
 
 
-@subject_required
+@asker_required
 @never_cache
 @require_safe
 def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -188,6 +197,7 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {
         "case": follow_case(item, data_map, language=language, now=now),
         "person": item.subject.masked_name,
+        "about": about_request(request, item),
         "made_at": now,
         "asked": present_asked(item, data_map=data_map, language=language, values=False),
         "decision": present_decision(item, language=language),
@@ -227,7 +237,7 @@ def _is_gone(package: Package) -> bool:
     )
 
 
-@subject_required
+@asker_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def package(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -248,7 +258,7 @@ def package(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @sensitive_post_parameters("code")
-@subject_required
+@asker_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def package_download(request: HttpRequest, pk: UUID) -> HttpResponseBase:
@@ -417,14 +427,14 @@ def _given_consent(
     purpose: str, event: ConsentEvent | None, *, pending: bool, data_map: DataMap, language: str
 ) -> dict[str, Any]:
     consent = data_map.consents[purpose]
-    recipients = dict.fromkeys(
+    recipients = [
         name(language) for item in data_map.collections.values() if item.consent == purpose for name in item.recipients
-    )
+    ]
     return {
         **_consent_name(purpose, data_map, language),
         "given_at": event.at if event and event.given else None,
         "consequence": consent.consequence(language),
-        "recipients": listed(list(recipients)),
+        "recipients": listed_parties(recipients),
         "kind": consent.kind,
         "purpose": purpose,
         "withdraw_url": reverse("rights:start", args=[Kind.WITHDRAWAL.value]),

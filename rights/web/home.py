@@ -1,11 +1,12 @@
 """The first page: who holds what until when, what is running, what can be asked."""
 
+from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlencode
 
 from django.db.models import Sum
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -18,9 +19,10 @@ from rights.actions.submit import Preview, preview
 from rights.kernel.clock import local_day
 from rights.kernel.states import OPEN_STATES, Kind
 from rights.planning import Matter
-from rights.queries import held_of, submitted_requests
+from rights.queries import held_of
 from rights.records import read_consents
 from rights.web import language_of_page, person_of
+from rights.web.for_others import followed_requests, represented, whose
 from rights.web.present import CaseView, CompanyView, going_kinds, present_case, present_companies
 
 RUNNING_SHOWN = 10
@@ -28,8 +30,15 @@ RUNNING_SHOWN = 10
 
 @never_cache
 @require_safe
+def home(request: HttpRequest) -> HttpResponseBase:
+    """A person's first page. Staff have none of their own and go to the cases."""
+    if request.user.is_authenticated and request.user.is_staff_role:
+        return redirect("desk:queue")
+    return _show_home(request)
+
+
 @subject_required
-def home(request: HttpRequest) -> HttpResponse:
+def _show_home(request: HttpRequest) -> HttpResponse:
     user, now = person_of(request), clock.now()
     language = language_of_page()
     seen = preview(Matter(kind=Kind.DELETION, identities=get_identities(user)), now=now)
@@ -41,7 +50,9 @@ def home(request: HttpRequest) -> HttpResponse:
             "today": local_day(now),
             "read_at": seen.plan.read_at,
             "answer": _answer(companies, unknown=len(seen.plan.unknown)),
-            "running": _running(user, seen, language=language, now=now),
+            "running": _running(request, seen, language=language, now=now),
+            "kinds": [kind.value for kind in Kind],
+            "represented": represented(user, now=now),
             "companies": companies,
             "consents": _consents(user, seen, now=now),
             "held": held_of(user).aggregate(total=Sum("count"))["total"] or 0,
@@ -66,9 +77,12 @@ def _answer(companies: list[CompanyView], *, unknown: int) -> dict[str, int]:
     }
 
 
-def _running(user: User, seen: Preview, *, language: str, now: datetime) -> list[CaseView]:
-    requests = submitted_requests(user).filter(state__in=[state.value for state in OPEN_STATES])[:RUNNING_SHOWN]
-    return [present_case(item, seen.data_map, language=language, now=now) for item in requests]
+def _running(request: HttpRequest, seen: Preview, *, language: str, now: datetime) -> list[CaseView]:
+    followed = followed_requests(person_of(request), now=now)
+    return [
+        replace(present_case(item, seen.data_map, language=language, now=now), whose=whose(request, item))
+        for item in followed.filter(state__in=[state.value for state in OPEN_STATES])[:RUNNING_SHOWN]
+    ]
 
 
 def _consents(user: User, seen: Preview, *, now: datetime) -> dict[str, int]:

@@ -190,6 +190,14 @@ def _blocked_lines(plan: Plan, data_map: DataMap, *, language: str) -> tuple[Pla
     return tuple(lines)
 
 
+def listed_parties(names: Iterable[str]) -> str:
+    """Names of recipients. Where one names several companies itself, they are parted more strongly."""
+    each = list(dict.fromkeys(names))
+    if any("、" in name for name in each):
+        return "；".join(each)
+    return "; ".join(each) if any(", " in name for name in each) else listed(each)
+
+
 def _kinds(items: Sequence[Collection], *, language: str) -> str:
     """What waits, by name; of many kinds the first few and how many there are."""
     names = listed(item.label(language) for item in items[:KINDS_NAMED])
@@ -381,6 +389,8 @@ class CaseView:
     closed: bool
     turn: str
     immediate: bool = False
+    whose: str = ""
+    """For whom it was filed, or who filed it; empty where that is the reader."""
     pauses: tuple[Pause, ...] = field(default=())
 
 

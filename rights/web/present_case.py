@@ -22,8 +22,8 @@ from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Event, Request, Step
 from rights.queries import Due, clock_facts, due_of, submitted_requests
-from rights.templatetags.look import day_text, iso_moment, listed
-from rights.web.present import shown_values
+from rights.templatetags.look import day_text, iso_moment, listed, on_text
+from rights.web.present import listed_parties, shown_values
 
 EVENTS_SHOWN = 100
 STEPS_SHOWN = 200
@@ -80,6 +80,7 @@ def reason_words(key: str, data_map: DataMap) -> str:
         "SHARED.OWNERS": _("joint records"),
         "HOLD.NO_RULE": _("no rule in force"),
         "NEED.EVIDENCE": _("proof of identity"),
+        "OK.MINOR": _("a child's data"),
     }
     if key in known:
         return known[key]
@@ -195,7 +196,7 @@ def _present_row(
         person=request.subject.masked_name,
         stuck=where_stuck(request, data_map=data_map, steps=steps),
         seen="ok" if seen else "un",
-        seen_text=_("looked at") if seen else _("not looked at"),
+        seen_text=_("taken up") if seen else _("not yet"),
         viewer="",
         owner="" if owner is None else _("you") if owner.pk == reviewer.pk else owner.display_name,
         claim_url=reverse("desk:claim", args=[request.pk]) if free else "",
@@ -453,7 +454,7 @@ def present_case_plan(request: Request, plan: Plan, data_map: DataMap) -> CasePl
         counted=bool(lines),
         rules=listed(sorted({rule for line in plan.lines if line.rule for rule in line.rule.split("/")})),
         rows=(
-            *_acts(request, data_map, language),
+            *_acts(request, plan, data_map, language),
             *(
                 _plan_row(line, kind=kind, data_map=data_map, language=language)
                 for line in lines
@@ -484,7 +485,7 @@ def _plan_row(line: Line, *, kind: Kind, data_map: DataMap, language: str) -> Pl
     )
 
 
-def _acts(request: Request, data_map: DataMap, language: str) -> list[PlanRow]:
+def _acts(request: Request, plan: Plan, data_map: DataMap, language: str) -> list[PlanRow]:
     """What is written rather than erased: a corrected value, a consent taken back, a relationship that ends."""
     details: Mapping[str, Any] = request.details
     match Kind(request.kind):
@@ -510,13 +511,14 @@ def _acts(request: Request, data_map: DataMap, language: str) -> list[PlanRow]:
             ]  # fmt: skip
         case Kind.CANCELLATION:
             closing = set(details.get("entities", ())) or set(data_map.entities)
+            there = {line.collection for line in plan.lines if line.count or line.fate is Fate.UNKNOWN}
             return [
                 _act(
                     item.key, data_map, language, fate="close", outcome=_("relationship ended"),
                     before=_("in force"), after=_("ended"),
                 )
                 for item in data_map.collections.values()
-                if item.entity in closing and item.close
+                if item.entity in closing and item.close and item.key in there
             ]  # fmt: skip
         case _:
             return []
@@ -564,7 +566,7 @@ def recipients_of(plan: Plan, data_map: DataMap) -> str:
         if line.collection in data_map.collections
         for recipient in data_map.collections[line.collection].recipients
     ]
-    return listed(dict.fromkeys(names))
+    return listed_parties(names)
 
 
 @dataclass(frozen=True)
@@ -804,7 +806,7 @@ def approval_letter(request: Request, plan: Plan, *, data_map: DataMap, due: dat
                 if last
                 else ngettext("%(n)s record stays by law.", "%(n)s records stay by law.", held)
             )
-            parts.append(text % {"n": f"{held:,}", "day": last.isoformat() if last else ""})
+            parts.append(text % {"n": f"{held:,}", "day": on_text(last)})
         parts.append(_("If you disagree, appeal and someone else reviews it; you may also complain or sue."))
         return ("" if language.startswith("zh") else " ").join(parts)
 

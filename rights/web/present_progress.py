@@ -38,6 +38,7 @@ class _Row:
     names: list[str] = field(default_factory=list)
     done: int = 0
     total: int = 0
+    held: dict[str, tuple[int, int]] = field(default_factory=dict)
     until: datetime | None = None
     blockers: tuple[str, ...] = ()
 
@@ -52,7 +53,13 @@ def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, lan
             continue
         row = rows.setdefault((entity, state, kind), _Row(entity, state, kind))
         row.names.append(item.label(language) if item else step.collection)
-        row.done += step.done
+        if state == "held":
+            # Each round holds anew all that stays, so the last one of a collection is what is held of it.
+            before = row.held.get(step.collection, (step.round, 0))
+            row.held[step.collection] = (step.round, step.done + (before[1] if before[0] == step.round else 0))
+            row.done = sum(done for _round, done in row.held.values())
+        else:
+            row.done += step.done
         row.total += step.expected
         row.until = step.not_before if state == "unreachable" else None
     if plan and request.round and request.state != State.CLOSED:

@@ -178,7 +178,12 @@ def present_asked(request: Request, *, data_map: DataMap, language: str, values:
     """What the person asked for, as label and value. Without `values` a correction names the fields alone."""
     details: Mapping[str, Any] = request.details
     match Kind(request.kind):
-        case Kind.DELETION | Kind.CANCELLATION:
+        case Kind.ACCESS | Kind.DELETION:
+            wanted = set(details.get("entities") or ())
+            names = [entity.name(language) for key, entity in data_map.entities.items() if key in wanted]
+            everywhere = not names or len(names) == len(data_map.entities)
+            rows = [(_("Companies"), _("All companies") if everywhere else listed(names))]
+        case Kind.CANCELLATION:
             chosen = service_names(details.get("entities") or (), data_map, language)
             everything = not chosen or len(chosen) == len(data_map.entities)
             rows = [(_("Services"), _("all of all companies") if everything else listed(chosen))]
@@ -203,8 +208,6 @@ def present_asked(request: Request, *, data_map: DataMap, language: str, values:
                         f"{mask_value(item['correction'], item['old'])} → {item['new']}" if values else _("corrected"),
                     )
                 )
-        case _:
-            rows = [(_("Services"), _("all of all companies"))]
     return [{"label": label, "value": value} for label, value in rows]
 
 
@@ -221,6 +224,7 @@ def present_decision(request: Request, *, language: str) -> dict[str, Any] | Non
         "reason": stated if refused and decision.text.strip() not in {"", stated} else "",
         "basis": reason.basis if reason else "",
         "at": decision.decided_at,
+        "extended": decision.outcome == "extend",
     }
 
 

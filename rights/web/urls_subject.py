@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path, register_converter
 
 from rights.kernel.states import Kind
-from rights.web import asking, following, home
+from rights.web import asking, following, for_others, home
 
 app_name = "rights"
 
@@ -27,6 +27,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("rights/<kind:kind>/", asking.right, name="right"),
     path("rights/<kind:kind>/plan/", asking.plan, name="plan"),
     path("rights/<kind:kind>/start/", asking.start, name="start"),
+    path("for/<uuid:pk>/", for_others.rights_for, name="for"),
     path("ask/<uuid:pk>/", asking.form, name="form"),
     path("ask/<uuid:pk>/check/", asking.check, name="check"),
     path("ask/<uuid:pk>/code/", asking.stepup, name="stepup"),

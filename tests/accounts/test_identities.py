@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from accounts import masks
-from accounts.authority import grant_authority, may_ask_for, principals_for
+from accounts.authority import NoAuthority, grant_authority, names_of_agents, principals_for, require_authority
 from accounts.identities import find_users, get_identities, reindex, set_identity
 from accounts.models import Authority, User
 from accounts.normal import normalise
@@ -95,10 +95,14 @@ def test_an_agent_may_ask_within_scope_and_time(django_as: AsRole) -> None:
     ((authority),) = principals_for(agent, NOW)
     assert authority.principal.masked_name == "郑**"
     assert get_identities(authority.principal)["account_no"] == principal.account_no
-    assert may_ask_for(agent=agent, principal=principal, kind="access", now=NOW)
-    assert not may_ask_for(agent=agent, principal=principal, kind="deletion", now=NOW)
-    assert not may_ask_for(agent=agent, principal=principal, kind="access", now=NOW + timedelta(days=180))
-    assert may_ask_for(agent=agent, principal=agent, kind="deletion", now=NOW)
+    assert require_authority(agent=agent, principal_id=principal.pk, kind="access", now=NOW) == authority
+    for kind, now in (("deletion", NOW), ("access", NOW + timedelta(days=180))):
+        with pytest.raises(NoAuthority) as refused:
+            require_authority(agent=agent, principal_id=principal.pk, kind=kind, now=now)
+        assert refused.value.given == authority
+    with pytest.raises(NoAuthority) as refused:
+        require_authority(agent=principal, principal_id=agent.pk, now=NOW)
+    assert refused.value.given is None
 
 
 def test_once_revoked_the_agent_sees_nothing_of_the_principal(django_as: AsRole) -> None:
@@ -118,6 +122,9 @@ def test_the_principal_sees_no_row_of_the_agent(django_as: AsRole) -> None:
         grant_authority(agent=agent, principal=principal, kind="agent", scope=["access"], now=NOW)
     speak_for(principal)
     assert not User.objects.filter(pk=agent.pk).exists()
+    assert names_of_agents() == {agent.pk: agent.masked_name}
+    speak_for(agent)
+    assert names_of_agents() == {}
 
 
 # --- masks

@@ -1,6 +1,6 @@
 """The engine against a shop small enough that every figure can be counted by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from tests.stack import Stack
 
 if TYPE_CHECKING:
     from tests.rights.shop import Shop
+    from tests.rights.zoo import Zoos
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,12 @@ def shop(stack: Stack, shop_url: str, django_as: Callable[[str], AbstractContext
     from tests.rights import shop as shops  # noqa: PLC0415 - settings are not made yet when this file is read
 
     return shops.open_shop(stack, django_as, shop_url)
+
+
+@pytest.fixture
+def make_zoo(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Zoos]":
+    from tests.rights import zoo  # noqa: PLC0415 - settings are not made yet when this file is read
+
+    zoos = zoo.Zoos(stack, monkeypatch.setenv)
+    yield zoos
+    zoos.close()

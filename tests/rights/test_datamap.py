@@ -156,7 +156,7 @@ WHEN = [{"field": "balance", "op": "more", "value": 0}]
             "governance.yml", "collections.shop.visit", "not written", "", id="a word for a mapping",
         ),
         pytest.param(
-            with_dataset("{name: visit_id, fides_meta: {primary_key: true}}", "{name: visit_id, fides_meta: {primary: 1}}"),
+            with_dataset("{name: visit_id, fides_meta: {primary_key: true}}", "{name: visit_id, fides_meta: {primary: 1}}"),  # noqa: E501
             "datasets/shop.yml", "shop.visit.visit_id", "primary is not known", "primary_key", id="misspelt Fides key",
         ),
     ],

@@ -28,9 +28,20 @@ class Command(BaseCommand):
         def advance(request: Request) -> None:
             fulfil.advance(request_id=request.pk, now=now)
 
-        done = watch.tick(now=now, dispatch=advance)
+        try:
+            done = watch.tick(now=now, dispatch=advance)
+        except ExceptionGroup as failed:
+            raise CommandError("; ".join(_causes(failed))) from failed
         text = ", ".join(f"{name} {count}" for name, count in done.items())
         self.stdout.write(json.dumps(done) if options["json"] else text)
+
+
+def _causes(failed: BaseExceptionGroup[BaseException]) -> list[str]:
+    """Each failure by its kind; what it says may quote a record."""
+    found: list[str] = []
+    for error in failed.exceptions:
+        found += _causes(error) if isinstance(error, BaseExceptionGroup) else [type(error).__name__]
+    return [f"A part of the tick failed ({name})." for name in dict.fromkeys(found)]
 
 
 def _moment(text: str | None) -> datetime:
