@@ -87,6 +87,8 @@ def _django_db_helper(
     request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: "DjangoDbBlocker", stack: stacks.Stack
 ) -> Iterator[None]:
     """Committed rows instead of pytest-django's rolled-back transaction: workers and business systems must see them."""
+    if "live" not in request.fixturenames:
+        _stop_live()
     stack.clean()
     marker = request.node.get_closest_marker("role")
     with django_db_blocker.unblock(), ExitStack() as exits:
@@ -162,13 +164,27 @@ def business(stack: stacks.Stack, db: None, clock: Clock) -> "Business":
     return _business[0]
 
 
-@pytest.fixture(scope="session")
-def live(stack: stacks.Stack, django_db_setup: None) -> Iterator[str]:
-    """The portal as it runs: gunicorn, a Celery worker and beat. Gives its address once it says it is ready."""
+_running: list[processes.Supervisor] = []
+
+
+@pytest.fixture
+def live(stack: stacks.Stack, django_db_setup: None) -> str:
+    """The portal as it runs: gunicorn, a Celery worker and beat. Gives its address once it says it is ready.
+
+    It goes on for the tests after this one that want it, and stops before the first that does not: a worker that runs
+    would do what such a test wants to do itself, at another time of day.
+    """
+    if not _running:
+        _start_live(stack)
+    return stack.base_url
+
+
+def _start_live(stack: stacks.Stack) -> None:
     collect_static()
     supervisor = processes.Supervisor(
         environment=dict(os.environ), data_dir=stack.data_dir, port=stack.port, say=lambda text: None
     )
+    _running.append(supervisor)
     supervisor.start()
 
     def is_ready() -> bool:
@@ -181,11 +197,18 @@ def live(stack: stacks.Stack, django_db_setup: None) -> Iterator[str]:
         with supervisor.log.open() as log:
             return "the portal is not ready; its log ends:\n" + "".join(log.readlines()[-30:])
 
-    try:
-        wait_until(is_ready, seconds=40, what=explain)
-        yield stack.base_url
-    finally:
-        supervisor.stop()
+    wait_until(is_ready, seconds=40, what=explain)
+
+
+def _stop_live() -> None:
+    while _running:
+        _running.pop().stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _live_ends_with_the_session() -> Iterator[None]:
+    yield
+    _stop_live()
 
 
 def collect_static() -> None:

@@ -162,6 +162,6 @@ def test_a_person_repays_on_the_page_of_business_systems(
     client.post("/sign-in/", {"login": account.login, "password": account.password})
     page = client.get("/systems/")
     [chance] = page.context["chances"]
-    assert client.post("/systems/", {"deed": "loan", "row": chance.row}).status_code == 302
+    assert client.post("/systems/", {"deed": "loan", "row": chance["row"]}).status_code == 302
     assert not client.get("/systems/").context["chances"]
     assert client.post("/systems/", {"deed": "none", "row": "1"}).status_code == 400
