@@ -160,7 +160,7 @@ def make_policy(
     terms = _terms(item, rules, now=now)
     decided = matter.decided.get(item.key) == "erase"
     if decided:
-        terms = tuple(term for term in terms if term.rule)
+        terms = tuple(term for term in terms if term.rule or term.until)
     return Policy(
         item.key,
         otherwise=Fate.MASK if item.mask else Fate.ERASE,
@@ -222,7 +222,8 @@ def _line(item: Collection, count: FateCount, *, matter: Matter, reading: Readin
         case Fate.HOLD:
             key = hold_key(policy)
         case Fate.PERSON:
-            key = "HOLD.NO_RULE" if any(term.rule is None for term in policy.terms) else "SHARED.OWNERS"
+            undecided = any(term.rule is None and term.until is None for term in policy.terms)
+            key = "HOLD.NO_RULE" if undecided else "SHARED.OWNERS"
         case Fate.KEEP:
             key = "OK.ACCESS" if matter.kind is Kind.ACCESS else "WITHDRAW.CONTRACT"
         case _:
@@ -246,7 +247,8 @@ def _line(item: Collection, count: FateCount, *, matter: Matter, reading: Readin
 
 def rule_label(policy: Policy) -> str | None:
     """The rules that hold a collection's records, by their labels."""
-    return "/".join(dict.fromkeys(term.rule.label for term in policy.terms if term.rule)) or None
+    names = (term.rule.label if term.rule else term.label for term in policy.terms if term.rule or term.until)
+    return "/".join(dict.fromkeys(names)) or None
 
 
 def hold_key(policy: Policy) -> str:

@@ -29,12 +29,16 @@ class Refused(ConnectorError):
 class Term:
     """A retention clause: rows meeting `when` are held while their trigger is on or after `cutoff`.
 
-    `rule` None: the class has no rule in force, so a person decides about these rows.
+    With `until` (an exception) they are held through that day whatever their trigger; `label` and `key` name it. With
+    neither rule nor `until` the class has no rule in force, so a person decides about these rows.
     """
 
     when: tuple[Predicate, ...]
     rule: Rule | None
     cutoff: date | None
+    until: date | None = None
+    label: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)

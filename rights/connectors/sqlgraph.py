@@ -278,15 +278,22 @@ class Statements:
             held = [term for term in policy.terms if term.rule]
             open_terms = [sa.and_(sa.true(), trigger.is_(None), *self.where(own, item.key, t.when)) for t in held]
             dated = [sa.and_(sa.true(), trigger >= term.cutoff, *self.where(own, item.key, term.when)) for term in held]
-            unruled = [sa.and_(sa.true(), *self.where(own, item.key, t.when)) for t in policy.terms if t.rule is None]
-            if held:
+            fixed = [(sa.and_(sa.true(), *self.where(own, item.key, t.when)), t.until) for t in policy.terms if t.until]
+            unruled = [
+                sa.and_(sa.true(), *self.where(own, item.key, term.when))
+                for term in policy.terms
+                if term.rule is None and term.until is None
+            ]
+            if open_terms:
                 cases.append((sa.or_(*open_terms), HOLD_OPEN))
-                cases.append((sa.or_(*dated), HOLD))
+            if held or fixed:
+                cases.append((sa.or_(*dated, *(condition for condition, _ in fixed)), HOLD))
                 days = [
                     sa.case((condition, release_day(trigger, term.rule)), else_=None)
                     for condition, term in zip(dated, held, strict=True)
                     if term.rule
                 ]
+                days += [sa.case((condition, sa.literal(day, sa.Date)), else_=None) for condition, day in fixed]
                 until = sa.func.greatest(*days) if len(days) > 1 else days[0]
             if unruled:
                 cases.append((sa.or_(*unruled), PERSON))
