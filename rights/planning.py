@@ -228,6 +228,12 @@ def blocking_keys(item: Collection, *, matter: Matter, blockers: Iterable[Blocke
     return tuple(fact.key for fact in blockers if classes & set(fact.blocks))
 
 
+def keys_of_blocked(item: Collection, *, matter: Matter, blockers: Sequence[BlockerFact]) -> tuple[str, ...]:
+    """The facts that blocked records of a collection name: its own, else those of the blocked rows that hang on it."""
+    own = blocking_keys(item, matter=matter, blockers=blockers)
+    return own or tuple(fact.key for fact in blockers if fact.blocks and fact.concerns(item.entity))
+
+
 def review_reasons(plan: Plan, *, kind: Kind, needs_evidence: bool) -> list[str]:
     """Why a person has to look at a request before anything is done; empty where the handling policy lets it through.
 
@@ -255,11 +261,7 @@ def _plan_system(
     for count in counts:
         item = data_map.collections[count.collection]
         if matter.concerns(item):
-            facts = (*reading.blockers, *reading.far)
-            # What stays for a blocked row's sake is blocked by that row's facts.
-            blocked = blocking_keys(item, matter=matter, blockers=facts) or tuple(
-                fact.key for fact in facts if fact.blocks and fact.concerns(item.entity)
-            )
+            blocked = keys_of_blocked(item, matter=matter, blockers=(*reading.blockers, *reading.far))
             lines.append(make_line(item, count, matter=matter, policy=reading.policies[item.key], blocked=blocked))
     return lines, reading.blockers
 

@@ -20,7 +20,7 @@ from rights.datamap import Collection, DataMap
 from rights.kernel.plan import BlockerFact, Fate, Plan
 from rights.kernel.retention import Rule
 from rights.kernel.states import Kind
-from rights.planning import Matter, blocking_keys, hold_key, make_line, make_policy, rule_label
+from rights.planning import Matter, hold_key, keys_of_blocked, make_line, make_policy, rule_label
 
 PATIENCE = 3600.0
 _NUMBERS = ("erase", "mask", "hold", "blocked", "person")
@@ -176,7 +176,7 @@ def _groups(
 
 
 def _words(item: Collection, policy: Policy, blockers: Sequence[BlockerFact], matter: Matter) -> SubjectFates:
-    blocked = blocking_keys(item, matter=matter, blockers=blockers)
+    blocked = keys_of_blocked(item, matter=matter, blockers=blockers)
 
     def key(fate: Fate) -> str:
         count = FateCount(item.key, fate, 1)

@@ -363,7 +363,7 @@ def _survey_text(said: SubjectFates, summary: Any, *, masks: bool) -> Any:
         else_="null",
     )
     form = (
-        said.name
+        said.name.replace("%", "%%")
         + ': {"erase": %s, "mask": %s, "hold": %s, "blocked": %s, "person": %s, '
         + '"first_release": %s, "last_release": %s, "rule": %s, "key": %s}'
     )

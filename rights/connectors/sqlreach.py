@@ -81,6 +81,8 @@ class Reach:
 
     def compare(self, column: ColumnElement[Any], item: Predicate) -> ColumnElement[bool]:
         value = self.seed.today if item.value == "@today" else item.value
+        if isinstance(column.type, sa.Date | sa.DateTime) and isinstance(value, str):
+            value = datetime.fromisoformat(value) if len(value) > len("2026-11-23") else date.fromisoformat(value)
         if isinstance(column.type, sa.DateTime) and isinstance(value, date) and not isinstance(value, datetime):
             value = datetime.combine(value, time(), tzinfo=SHANGHAI)
         if isinstance(value, int) and not isinstance(value, bool) and isinstance(column.type, sa.String):
