@@ -52,6 +52,7 @@ class System:
     schema: str
     entity: str
     label: Text
+    backup_days: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,13 @@ class ClassClause:
 
 @dataclass(frozen=True)
 class Collection:
-    """One planned collection. `trigger` None: no column starts the period, so a hold has no end yet."""
+    """One planned collection.
+
+    `trigger` starts the period: a field of its own, `dataset.collection.field` of another, or `relationship:<entity>`;
+    None: nothing does, so a hold has no end yet. `key_fields`: what governance says names a record, where the database
+    does not. `restrict`: the records are not erased, only no longer used. `anonymised`: nobody's any more; `derived`:
+    worked out from other collections.
+    """
 
     key: str
     system: str
@@ -107,6 +114,23 @@ class Collection:
     recipients: tuple[Text, ...] = ()
     source: Text | None = None
     shared_goes_to_person: bool = True
+    key_fields: tuple[str, ...] = ()
+    restrict: bool = False
+    anonymised: bool = False
+    derived: bool = False
+    legal_basis: str | None = None
+
+    @property
+    def basis_kind(self) -> str:
+        """What the processing rests on: consent, contract, law or interest; as stated, else as the rest tells."""
+        classes = {clause.data_class for clause in self.classes}
+        if self.legal_basis:
+            return self.legal_basis
+        if self.consent or "CONS" in classes:
+            return "consent"
+        if self.while_relationship:
+            return "contract"
+        return "law" if classes & RETAINED else "contract"
 
     @property
     def data_class(self) -> str:
@@ -118,6 +142,8 @@ class Collection:
         return any(category.startswith(SENSITIVE) for item in self.fields for category in item.categories)
 
 
+# The classes whose records a statute asks to keep; see the shipped retention rules.
+RETAINED = frozenset({"KYC", "TXN", "LOAN", "ACCT", "INS", "INS-LONG", "FUND", "LOG"})
 SENSITIVE = (
     "user.biometric",
     "user.health_and_medical",
@@ -171,8 +197,16 @@ class Correction:
 
 
 @dataclass(frozen=True)
+class Unplanned:
+    """A collection of the datasets that the engine does not act on, and why."""
+
+    collection: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class DataMap:
-    """Everything the engine may act on, in the order the governance states it."""
+    """Everything the engine may act on, in the order the governance states it; `unplanned` is the rest."""
 
     digest: str
     entities: Mapping[str, Entity]
@@ -182,6 +216,7 @@ class DataMap:
     blockers: Mapping[str, Blocker]
     consents: Mapping[str, Consent]
     corrections: Mapping[str, Correction]
+    unplanned: tuple[Unplanned, ...] = ()
 
     def of_system(self, system: str) -> tuple[Collection, ...]:
         return self._by_system.get(system, ())

@@ -77,11 +77,11 @@ WHEN = [{"field": "balance", "op": "more", "value": 0}]
         ),
         pytest.param(
             with_collection("shop.visit", erase={"method": "forget"}),
-            "governance.yml", "collections.shop.visit.erase", "no known method", "delete", id="unknown way to erase",
+            "governance.yml", "collections.shop.visit.erase.method", "not a known method", "delete", id="unknown way to erase",  # noqa: E501
         ),
         pytest.param(
             with_collection("shop.visit", erase={"method": "mask", "fields": {"page": "scramble"}}),
-            "governance.yml", "collections.shop.visit.erase", "scramble", "constant", id="unknown way to mask",
+            "governance.yml", "collections.shop.visit.erase.fields.page", "scramble", "constant", id="unknown way to mask",  # noqa: E501
         ),
         pytest.param(
             with_collection("shop.visit", erase={"method": "mask"}),
@@ -153,7 +153,7 @@ WHEN = [{"field": "balance", "op": "more", "value": 0}]
         ),
         pytest.param(
             with_collection("shop.visit", erase="delete"),
-            "governance.yml", "collections.shop.visit", "not written", "", id="a word for a mapping",
+            "governance.yml", "collections.shop.visit.erase", "not written", "delete", id="a word for a mapping",
         ),
         pytest.param(
             with_dataset("{name: visit_id, fides_meta: {primary_key: true}}", "{name: visit_id, fides_meta: {primary: 1}}"),  # noqa: E501

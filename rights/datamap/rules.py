@@ -1,0 +1,125 @@
+"""What a map may not say at once. Each of these would erase too much, keep too much or do nothing, in silence."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rights.datamap.values import RETAINED, Blocker, Collection, Consent, DataMap
+
+RELATIONSHIP = "relationship:"
+
+Wrong = tuple[str, str, str]  # key, reason, remedy
+
+
+def is_elsewhere(trigger: str) -> bool:
+    """Whether a trigger, unless it is the name of a field, means another collection or a relationship."""
+    return "." in trigger or trigger.startswith(RELATIONSHIP)
+
+
+def find_contradictions(item: Collection, stated: Mapping[str, Any]) -> Iterator[Wrong]:
+    """What one collection contradicts itself in; `stated` is what governance says of it."""
+    classes = {clause.data_class for clause in item.classes}
+    if "none" in classes and classes != {"none"}:
+        yield "class", "says none and a class at once.", "State none alone, or leave it out of the list."
+    if classes == {"none"} and item.trigger and not item.while_relationship:
+        yield "trigger", "starts a period, but class none keeps nothing.", "Write trigger: null, or state a class."
+    if item.while_relationship and (item.consent or "CONS" in classes):
+        reason = "keeps while in use what a withdrawn consent ends."
+        yield "while", reason, "Leave while out, or the class CONS and the consent."
+    if item.legal_basis and item.legal_basis != "consent" and (item.consent or "CONS" in classes):
+        reason = f"is {item.legal_basis}, but the collection rests on a consent."
+        yield "legal_basis", reason, "Leave it out, or the class CONS and the consent."
+    if item.legal_basis == "consent" and classes & RETAINED:
+        reason = "is consent, but the law asks to keep records of its class."
+        yield "legal_basis", reason, "Use law or contract, or the class CONS."
+    erase = stated["erase"]
+    if erase["method"] == "mask" and not item.mask:
+        yield "erase", "masks no field.", "State fields: {name: strategy}."
+    if erase["method"] != "mask" and item.mask:
+        reason = f"says which fields to mask, but the method is {erase['method']}."
+        yield "erase.fields", reason, "Use the method mask, or leave fields out."
+    keys = {field.name for field in item.fields if field.primary_key}
+    if item.key_fields and not keys <= set(item.key_fields):
+        missing = ", ".join(sorted(keys - set(item.key_fields)))
+        reason = f"leaves out {missing}, which the dataset marks as part of the key."
+        yield "primary_key", reason, "Name every field of the key, or correct the dataset."
+    for name in item.mask:
+        if name in keys or name in item.key_fields:
+            yield f"erase.fields.{name}", "is part of the key: the record could not be named again.", "Leave it out."
+        elif name == item.trigger and classes != {"none"}:
+            reason = "starts the retention period, which could not be counted any more."
+            yield f"erase.fields.{name}", reason, "Leave it out."
+
+
+def find_contradictions_of_map(data_map: DataMap, stated: Mapping[str, Any]) -> Iterator[Wrong]:
+    """What the parts of a map contradict each other in; `stated` is the governance."""
+    for item in data_map.collections.values():
+        yield from _trigger(item, data_map)
+        yield from _masked_ways(item, data_map)
+        entity = data_map.entities[item.entity]
+        # An entity that is not stated here is described by another map.
+        if item.while_relationship and not entity.relationship and item.entity in (stated.get("entities") or {}):
+            reason = f"asks for a relationship with {item.entity}, which states none: nothing would be kept."
+            yield f"collections.{item.key}.while", reason, f"State entities.{item.entity}.relationship."
+    for blocker in data_map.blockers.values():
+        yield from _blocks_nothing(blocker, data_map)
+    yield from _consents(tuple(data_map.consents.values()))
+
+
+def _trigger(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
+    """A trigger that is no field of its own collection: one of another, or the end of a relationship."""
+    if not item.trigger or not is_elsewhere(item.trigger) or item.trigger in {field.name for field in item.fields}:
+        return
+    where = f"collections.{item.key}.trigger"
+    if item.trigger.startswith(RELATIONSHIP):
+        entity = item.trigger.removeprefix(RELATIONSHIP)
+        if entity not in data_map.entities:
+            yield where, f"names the entity {entity}, which is not stated.", f"Add entities.{entity}."
+        return
+    collection, _, column = item.trigger.rpartition(".")
+    other = data_map.collections.get(collection)
+    if other is None:
+        yield where, f"names {collection}, which is not a collection of this map.", "Correct the name."
+    elif column not in {field.name for field in other.fields}:
+        yield where, f"names {column}, which {collection} does not have.", "Correct it or add it to the dataset."
+
+
+def _masked_ways(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
+    """A masked join column loses the path to what is reached through it, and with it whatever is still held there."""
+    onward = [edge for edge in data_map.edges if edge.source == item.key]
+    identities = {field.name for field in item.fields if field.identity}
+    for name in item.mask:
+        through = sorted({edge.target for edge in onward if name in identities or edge.source_field == name})
+        if through:
+            reason = f"leads to {', '.join(through)}, which could not be found any more."
+            yield (
+                f"collections.{item.key}.erase.fields.{name}",
+                reason,
+                "Leave it out, or set follow: false on the edge.",
+            )
+
+
+def _blocks_nothing(blocker: Blocker, data_map: DataMap) -> Iterator[Wrong]:
+    where = f"blockers.{blocker.key}"
+    for entity in blocker.entities:
+        if entity not in data_map.entities:
+            yield f"{where}.entities", f"{entity} is no entity of this map.", f"Correct it, or add entities.{entity}."
+    concerned = [item for item in data_map.collections.values() if item.entity in blocker.entities]
+    there = {clause.data_class for item in concerned for clause in item.classes}
+    for data_class in blocker.blocks:
+        if data_class not in there:
+            reason = f"{data_class} is the class of no collection of {', '.join(blocker.entities)}."
+            yield f"{where}.blocks", reason, "Leave it out, or correct entities."
+
+
+def _consents(consents: tuple[Consent, ...]) -> Iterator[Wrong]:
+    for number, consent in enumerate(consents):
+        where = f"consents.{consent.key}"
+        if all(consent.withdraw.get(name, value) == value for name, value in consent.given.items()):
+            yield f"{where}.withdraw", "leaves it given.", "Write another value to a field of given."
+        for name, value in consent.match.items():
+            if consent.withdraw.get(name, value) != value:
+                yield f"{where}.withdraw", f"changes {name}, by which its row is found.", f"Leave {name} out."
+        for other in consents[:number]:
+            if (other.collection, other.match) == (consent.collection, consent.match):
+                reason = f"means the same rows as consents.{other.key}: withdrawing one would withdraw the other."
+                yield f"{where}.match", reason, "Give each a row of its own."
