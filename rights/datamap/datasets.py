@@ -242,9 +242,10 @@ def _tell(problem: Any, words: Any) -> Wrong:
             path.append(str(part))
     key, message = ".".join(path) or "dataset", problem["msg"].removeprefix("Value error, ").rstrip(".")
     if problem["type"] == "missing":
-        return key, "is missing.", f"State {path[-1]}."
+        name = str(problem["loc"][-1])
+        return key if path[-1:] == [name] else f"{key}.{name}", "is missing.", f"State {name}."
     if problem["type"] == "string_type":
         return key, f"{problem['input']} is not a text.", "Write it in quotes: YAML reads a bare no or 1 as a value."
     if message.startswith(_TWICE):
-        return key, f"states {message.removeprefix(_TWICE)} more than once.", "Keep one of them."
+        return key, f"states {message.removeprefix(_TWICE).strip('[]')} more than once.", "Keep one of them."
     return key, f"{message}.", "See the Fides dataset format."

@@ -1,6 +1,8 @@
 """Reads YAML without losing what it says twice, and finds the line of a key for a fault."""
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -22,6 +24,18 @@ class _Loader(_BASE):  # type: ignore[misc]
         own = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         self.repeats = self.repeats or len(set(own)) < len(own)
         return super().construct_mapping(node, deep=deep)
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """A large map is objects by the hundred thousand, and all stay: looking for dead ones doubles the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def load_yaml(text: str) -> tuple[Any, list[tuple[str, int, int]]]:

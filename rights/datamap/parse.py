@@ -11,7 +11,7 @@ import yaml
 from fideslang.models import DatasetCollection as FidesCollection
 
 from rights.datamap import datasets, rules, shape
-from rights.datamap.documents import Lines, load_yaml
+from rights.datamap.documents import Lines, load_yaml, without_collecting
 from rights.datamap.faults import Fault, FaultyMap
 from rights.datamap.values import (
     Blocker,
@@ -44,7 +44,8 @@ def read_folder(folder: Path) -> dict[str, str]:
 
 def parse_documents(documents: Mapping[str, str]) -> DataMap:
     """A map from its documents (name → YAML text). Raises FaultyMap with every fault found."""
-    return _Parser(documents).parse()
+    with without_collecting():
+        return _Parser(documents).parse()
 
 
 class _Parser:

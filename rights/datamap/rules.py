@@ -85,7 +85,7 @@ def _trigger(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
 
 def _masked_ways(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
     """A masked join column loses the path to what is reached through it, and with it whatever is still held there."""
-    onward = [edge for edge in data_map.edges if edge.source == item.key]
+    onward = [edge for edge in data_map.edges if edge.source == item.key] if item.mask else []
     identities = {field.name for field in item.fields if field.identity}
     for name in item.mask:
         through = sorted({edge.target for edge in onward if name in identities or edge.source_field == name})

@@ -71,7 +71,7 @@ def _is_off(error: ValidationError) -> bool:
     """Whether an alternative was not meant at all: it asks for another type, or for a word where there is none."""
     if error.path:
         return False
-    return error.validator in {"type", "const"} or (error.validator == "enum" and not isinstance(error.instance, str))
+    return error.validator == "type" or (error.validator == "enum" and not isinstance(error.instance, str))
 
 
 def _tell(error: ValidationError) -> Iterator[Violation]:
