@@ -12,7 +12,7 @@ from fideslang.models import DatasetCollection as FidesCollection
 
 from rights.datamap import datasets, rules, shape
 from rights.datamap.documents import Lines, load_yaml, without_collecting
-from rights.datamap.faults import Fault, FaultyMap
+from rights.datamap.faults import Fault, FaultyMap, suggest_one_of
 from rights.datamap.values import (
     Blocker,
     ClassClause,
@@ -55,6 +55,7 @@ class _Parser:
         self.governance: Mapping[str, Any] = {}
         self.sources: dict[str, datasets.Source] = {}
         self.fides: dict[str, FidesCollection] = {}
+        self.files: dict[str, str] = {}
         # What governance states but not in its shape: (section, key).
         self.broken: set[tuple[str, str]] = set()
 
@@ -175,6 +176,7 @@ class _Parser:
             for source in sources:
                 self.sources[source.key] = source
                 self.fides[source.key] = source.model
+                self.files[source.key] = name
 
     def _require_known_to_fides(self) -> None:
         """What governance names is read to the letter; the rest of a dataset is not acted on, so it can do no harm."""
@@ -276,16 +278,17 @@ class _Parser:
             anonymised=body.get("anonymised", False),
             derived=body.get("derived", False),
             legal_basis=body.get("legal_basis"),
+            passed=body.get("passed"),
         )
         known = {item.name for item in collection.fields}
-        named = {collection.cutoff, *collection.third_party, *collection.close, *collection.mask}
+        named = {
+            collection.trigger_column,
+            collection.cutoff,
+            *collection.third_party,
+            *collection.close,
+            *collection.mask,
+        }
         named |= {predicate.field for clause in classes for predicate in clause.when} | {*collection.key_fields}
-        if (
-            collection.trigger
-            and "." not in collection.trigger
-            and not collection.trigger.startswith(rules.RELATIONSHIP)
-        ):
-            named.add(collection.trigger)
         for column in sorted(name for name in named - known if name):
             self._fault(
                 GOVERNANCE, f"collections.{key}", f"has no field {column}.", "Correct it or add it to the dataset."
@@ -373,6 +376,12 @@ class _Parser:
         if key not in REASONS and cancel != "forfeit":
             raise _Missing("", "has no text for people.", "Use the key of a reason, such as BLOCK.PENDING.")
         condition = self._known(_condition(body), collections)
+        for what in body.get("blocks") or ():
+            if what not in shape.CLASSES and what not in self._section("collections"):
+                remedy = suggest_one_of(what, shape.CLASSES)
+                raise _Missing("blocks", f"{what} is not a class, nor a collection of this map.", remedy)
+        if body.get("waivable") and cancel != "defer":
+            raise _Missing("waivable", "is for what defers a cancellation.", "Write cancel: defer, or leave it out.")
         self._require_fields("show", condition.collection, body.get("show") or (), collections)
         fix = body.get("fix")
         return Blocker(
@@ -385,6 +394,7 @@ class _Parser:
             show=tuple(body.get("show") or ()),
             fix=_as_text(fix) if fix else None,
             fix_url=fix.get("url", "") if isinstance(fix, Mapping) else "",
+            waivable=body.get("waivable", False),
         )
 
     def _consent(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Consent:

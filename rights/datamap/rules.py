@@ -5,14 +5,7 @@ from typing import Any
 
 from rights.datamap.values import RETAINED, Blocker, Collection, Consent, DataMap
 
-RELATIONSHIP = "relationship:"
-
 Wrong = tuple[str, str, str]  # key, reason, remedy
-
-
-def is_elsewhere(trigger: str) -> bool:
-    """Whether a trigger, unless it is the name of a field, means another collection or a relationship."""
-    return "." in trigger or trigger.startswith(RELATIONSHIP)
 
 
 def find_contradictions(item: Collection, stated: Mapping[str, Any]) -> Iterator[Wrong]:
@@ -22,12 +15,13 @@ def find_contradictions(item: Collection, stated: Mapping[str, Any]) -> Iterator
         yield "class", "says none and a class at once.", "State none alone, or leave it out of the list."
     if classes == {"none"} and item.trigger and not item.while_relationship:
         yield "trigger", "starts a period, but class none keeps nothing.", "Write trigger: null, or state a class."
-    if item.while_relationship and (item.consent or "CONS" in classes):
+    # With a basis of its own beside it, a consent may be withdrawn and the data stays: what a contract needs.
+    if item.while_relationship and item.basis_kind == "consent":
         reason = "keeps while in use what a withdrawn consent ends."
-        yield "while", reason, "Leave while out, or the class CONS and the consent."
-    if item.legal_basis and item.legal_basis != "consent" and (item.consent or "CONS" in classes):
-        reason = f"is {item.legal_basis}, but the collection rests on a consent."
-        yield "legal_basis", reason, "Leave it out, or the class CONS and the consent."
+        yield "while", reason, "Leave while out, or state the legal_basis that outlasts the consent."
+    if item.legal_basis and item.legal_basis != "consent" and "CONS" in classes:
+        reason = f"is {item.legal_basis}, but what is of class CONS rests on consent alone."
+        yield "legal_basis", reason, "Leave it out, or state another class."
     if item.legal_basis == "consent" and classes & RETAINED:
         reason = "is consent, but the law asks to keep records of its class."
         yield "legal_basis", reason, "Use law or contract, or the class CONS."
@@ -54,6 +48,7 @@ def find_contradictions_of_map(data_map: DataMap, stated: Mapping[str, Any]) -> 
     """What the parts of a map contradict each other in; `stated` is the governance."""
     for item in data_map.collections.values():
         yield from _trigger(item, data_map)
+        yield from _passed(item, data_map)
         yield from _masked_ways(item, data_map)
         entity = data_map.entities[item.entity]
         # An entity that is not stated here is described by another map.
@@ -66,19 +61,29 @@ def find_contradictions_of_map(data_map: DataMap, stated: Mapping[str, Any]) -> 
 
 
 def _trigger(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
-    """A trigger that is no field of its own collection: one of another, or the end of a relationship."""
-    if not item.trigger or not is_elsewhere(item.trigger) or item.trigger in {field.name for field in item.fields}:
-        return
     where = f"collections.{item.key}.trigger"
-    if item.trigger.startswith(RELATIONSHIP):
-        entity = item.trigger.removeprefix(RELATIONSHIP)
-        if entity not in data_map.entities:
-            yield where, f"names the entity {entity}, which is not stated.", f"Add entities.{entity}."
+    if item.trigger_entity and item.trigger_entity not in data_map.entities:
+        entity = item.trigger_entity
+        yield where, f"names the entity {entity}, which is not stated.", f"Add entities.{entity}."
+    if item.trigger_source:
+        yield from _field_elsewhere(where, *item.trigger_source, data_map)
+
+
+def _passed(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
+    if not item.passed:
         return
-    collection, _, column = item.trigger.rpartition(".")
+    where = f"collections.{item.key}.passed"
+    collection, _, column = item.passed.rpartition(".")
+    if collection == item.key:
+        yield where, "names a field that is erased with it.", "Name the field that still says so once this is erased."
+    else:
+        yield from _field_elsewhere(where, collection, column, data_map)
+
+
+def _field_elsewhere(where: str, collection: str, column: str, data_map: DataMap) -> Iterator[Wrong]:
     other = data_map.collections.get(collection)
     if other is None:
-        yield where, f"names {collection}, which is not a collection of this map.", "Correct the name."
+        yield where, f"names {collection or column}, which is not a collection of this map.", "Correct the name."
     elif column not in {field.name for field in other.fields}:
         yield where, f"names {column}, which {collection} does not have.", "Correct it or add it to the dataset."
 
@@ -104,10 +109,10 @@ def _blocks_nothing(blocker: Blocker, data_map: DataMap) -> Iterator[Wrong]:
         if entity not in data_map.entities:
             yield f"{where}.entities", f"{entity} is no entity of this map.", f"Correct it, or add entities.{entity}."
     concerned = [item for item in data_map.collections.values() if item.entity in blocker.entities]
-    there = {clause.data_class for item in concerned for clause in item.classes}
-    for data_class in blocker.blocks:
-        if data_class not in there:
-            reason = f"{data_class} is the class of no collection of {', '.join(blocker.entities)}."
+    there = {clause.data_class for item in concerned for clause in item.classes} | {item.key for item in concerned}
+    for what in blocker.blocks:
+        if what not in there:
+            reason = f"{what} is no collection, and the class of no collection, of {', '.join(blocker.entities)}."
             yield f"{where}.blocks", reason, "Leave it out, or correct entities."
 
 

@@ -89,7 +89,8 @@ class Collection:
     `trigger` starts the period: a field of its own, `dataset.collection.field` of another, or `relationship:<entity>`;
     None: nothing does, so a hold has no end yet. `key_fields`: what governance says names a record, where the database
     does not. `restrict`: the records are not erased, only no longer used. `anonymised`: nobody's any more; `derived`:
-    worked out from other collections.
+    worked out from other collections. `passed`: `dataset.collection.field` where it stays written that a check was
+    passed, once its image is gone.
     """
 
     key: str
@@ -119,6 +120,26 @@ class Collection:
     anonymised: bool = False
     derived: bool = False
     legal_basis: str | None = None
+    passed: str | None = None
+
+    @property
+    def trigger_column(self) -> str | None:
+        """The collection's own column that starts the period, if one does."""
+        return self.trigger if self.trigger and not self.trigger_source and not self.trigger_entity else None
+
+    @property
+    def trigger_source(self) -> tuple[str, str] | None:
+        """(collection, field) where the trigger stands in another collection's row."""
+        if not self.trigger or self.trigger_entity or any(item.name == self.trigger for item in self.fields):
+            return None
+        source, _, name = self.trigger.rpartition(".")
+        return (source, name) if source else None
+
+    @property
+    def trigger_entity(self) -> str | None:
+        """The entity whose relationship's end, kept by the portal, starts the period."""
+        kind, _, entity = (self.trigger or "").partition(":")
+        return entity if kind == "relationship" and entity else None
 
     @property
     def basis_kind(self) -> str:
@@ -158,7 +179,10 @@ SENSITIVE = (
 
 @dataclass(frozen=True)
 class Blocker:
-    """A fact that stands in the way: for deletion of its entity's `blocks` classes, and of a cancellation."""
+    """A fact that stands in the way: of deleting what `blocks` names at its entity, and of a cancellation.
+
+    `blocks` names retention classes or single collections. `waivable`: the person may expressly give it up.
+    """
 
     key: str
     condition: Condition
@@ -169,6 +193,7 @@ class Blocker:
     show: tuple[str, ...] = ()
     fix: Text | None = None
     fix_url: str = ""
+    waivable: bool = False
 
 
 @dataclass(frozen=True)

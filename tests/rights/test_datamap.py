@@ -271,7 +271,7 @@ def test_a_category_of_ones_own_is_declared() -> None:
         ),
         pytest.param(
             with_collection("shop.visit", legal_basis="contract"),
-            "collections.shop.visit.legal_basis", "rests on a consent", "Leave it out", id="a contract by consent",
+            "collections.shop.visit.legal_basis", "rests on consent alone", "Leave it out", id="a contract by consent",
         ),
         pytest.param(
             with_collection("shop.orders", legal_basis="consent"),
@@ -345,7 +345,19 @@ def test_a_category_of_ones_own_is_declared() -> None:
         ),
         pytest.param(
             with_blocker(blocks=["LOAN", "FUND"]),
-            "blockers.BLOCK.LOAN.blocks", "FUND is the class of no collection of shop", "entities", id="blocks nothing",
+            "blockers.BLOCK.LOAN.blocks", "FUND is no collection, and the class of no", "entities", id="blocks nothing",
+        ),
+        pytest.param(
+            with_blocker(cancel="person", waivable=True),
+            "blockers.BLOCK.LOAN.waivable", "defers a cancellation", "cancel: defer", id="waived by nobody",
+        ),
+        pytest.param(
+            with_collection("shop.visit", passed="shop.visit.page"),
+            "collections.shop.visit.passed", "erased with it", "still says so", id="a proof that is erased too",
+        ),
+        pytest.param(
+            with_collection("shop.visit", passed="shop.customer.checked_on"),
+            "collections.shop.visit.passed", "shop.customer does not have", "dataset", id="a proof that is nowhere",
         ),
         pytest.param(
             with_blocker(entities=["shop", "shp"]),
@@ -395,7 +407,6 @@ CONSENT = yaml.safe_load(GOVERNANCE)["consents"]["recommendation"]
         ),
         ({"recommendation": CONSENT, "second": CONSENT}, "second.match", "the same rows as consents.recommendation"),
         ({"recommendation": {**CONSENT, "given": {}}}, "recommendation.given", "empty"),
-        ({"recommendation": {**CONSENT, "kind": "forced"}}, "recommendation.kind", "forced is not a kind of consent"),
     ],
 )  # fmt: skip
 def test_a_consent_that_cannot_be_withdrawn_is_a_fault(consents: object, key: str, reason: str) -> None:
@@ -560,6 +571,19 @@ def test_what_the_processing_rests_on_follows_from_class_consent_and_while(chang
     changes = {"consent": None, **changes}
     parsed = parse_documents(with_collection("shop.visit", **changes))
     assert parsed.collections["shop.visit"].basis_kind == kind
+
+
+def test_a_blocker_may_name_a_single_collection_and_be_waived() -> None:
+    blocker = parse_documents(with_blocker(blocks=["shop.loan", "KYC"], waivable=True)).blockers["BLOCK.LOAN"]
+    assert (blocker.blocks, blocker.waivable) == (("shop.loan", "KYC"), True)
+
+
+def test_a_consent_beside_a_contract_is_no_contradiction() -> None:
+    """Withdrawing it ends what is done beyond the contract; the data stays for that."""
+    changes = {"class": "LOAN", "consent": "recommendation", "legal_basis": "contract"}
+    assert (
+        parse_documents(with_collection("shop.orders", **changes)).collections["shop.orders"].basis_kind == "contract"
+    )
 
 
 def test_a_collection_that_governance_leaves_out_is_no_fault_and_says_so() -> None:
