@@ -88,7 +88,8 @@ def _weight(change: Change) -> tuple[int, int, str, int, str]:
 
 
 def _edge_key(edge: Edge) -> str:
-    return f"{edge.source}.{edge.source_field} → {edge.target}.{edge.target_field}"
+    sides = ((edge.source, edge.source_fields), (edge.target, edge.target_fields))
+    return " → ".join(", ".join(f"{collection}.{name}" for name in names) for collection, names in sides)
 
 
 def _show(value: Any) -> str:

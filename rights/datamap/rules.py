@@ -93,7 +93,7 @@ def _masked_ways(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
     onward = [edge for edge in data_map.edges if edge.source == item.key] if item.mask else []
     identities = {field.name for field in item.fields if field.identity}
     for name in item.mask:
-        through = sorted({edge.target for edge in onward if name in identities or edge.source_field == name})
+        through = sorted({edge.target for edge in onward if name in identities or name in edge.source_fields})
         if through:
             reason = f"leads to {', '.join(through)}, which could not be found any more."
             yield (

@@ -65,12 +65,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Edge:
-    """The walk from one collection's field to another's, for rows of the first that meet `when`."""
+    """The walk from one collection's fields to another's, for rows of the first that meet `when`.
+
+    Several fields are compared together, as a composite key is.
+    """
 
     source: str
-    source_field: str
+    source_fields: tuple[str, ...]
     target: str
-    target_field: str
+    target_fields: tuple[str, ...]
     when: tuple[Predicate, ...] = ()
 
 
@@ -86,11 +89,11 @@ class ClassClause:
 class Collection:
     """One planned collection.
 
-    `trigger` starts the period: a field of its own, `dataset.collection.field` of another, or `relationship:<entity>`;
-    None: nothing does, so a hold has no end yet. `key_fields`: what governance says names a record, where the database
-    does not. `restrict`: the records are not erased, only no longer used. `anonymised`: nobody's any more; `derived`:
-    worked out from other collections. `passed`: `dataset.collection.field` where it stays written that a check was
-    passed, once its image is gone.
+    `trigger` is a column, `dataset.collection.field` of a row it hangs on, or `relationship:<entity>` where the portal
+    keeps the day; None: nothing starts the period, so a hold has no end yet. `key_fields`: what
+    governance says names a record, where the database does not. `restrict`: the records are not erased, only no longer
+    used. `anonymised`: nobody's any more; `derived`: worked out from other collections. `passed`: the
+    `dataset.collection.field` where it stays written that a check was passed, once its image is gone.
     """
 
     key: str
@@ -246,8 +249,11 @@ class DataMap:
     def of_system(self, system: str) -> tuple[Collection, ...]:
         return self._by_system.get(system, ())
 
-    def edges_into(self, collection: str) -> tuple[Edge, ...]:
-        return tuple(edge for edge in self.edges if edge.target == collection)
+    @cached_property
+    def edges_between_systems(self) -> tuple[Edge, ...]:
+        return tuple(
+            edge for edge in self.edges if self.collections[edge.source].system != self.collections[edge.target].system
+        )
 
     @cached_property
     def _by_system(self) -> dict[str, tuple[Collection, ...]]:

@@ -65,7 +65,7 @@ def test_what_is_reachable_activates_when_governance_names_it(release: str) -> N
     data_map = read(text, governance=governance)
     key = "postgres_example_test_dataset."
     ways = {
-        (edge.source.removeprefix(key), edge.source_field, edge.target.removeprefix(key)) for edge in data_map.edges
+        (edge.source.removeprefix(key), *edge.source_fields, edge.target.removeprefix(key)) for edge in data_map.edges
     }
     assert ways == {
         ("customer", "id", "orders"),
@@ -93,7 +93,9 @@ def test_a_dataset_that_leans_on_another_is_planned_beside_it_only() -> None:
     other = yaml.safe_load(make_governance("mongo_test", "customer_details"))
     governance = yaml.safe_dump({section: both[section] | other[section] for section in both})
     (edge,) = read(mongo, postgres, governance=governance).edges
-    assert edge == Edge("postgres_example_test_dataset.customer", "id", "mongo_test.customer_details", "customer_id")
+    assert edge == Edge(
+        "postgres_example_test_dataset.customer", ("id",), "mongo_test.customer_details", ("customer_id",)
+    )
 
 
 def test_what_is_reached_only_inside_another_field_says_so() -> None:
