@@ -38,4 +38,5 @@ def _parse(versions: tuple[int, ...]) -> DataMap:
         blockers=blockers,
         consents={key: value for item in maps for key, value in item.consents.items()},
         corrections=corrections,
+        unplanned=tuple(unplanned for item in maps for unplanned in item.unplanned),
     )

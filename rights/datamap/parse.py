@@ -1,20 +1,20 @@
 """Reads a data map's documents into values, or names each fault by file, key, reason and remedy."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from fideslang.models import Dataset, FidesDatasetReference, FidesMeta
 from fideslang.models import DatasetCollection as FidesCollection
-from pydantic import ValidationError
 
+from rights.datamap import datasets, rules, shape
+from rights.datamap.documents import Lines, load_yaml, without_collecting
 from rights.datamap.edges import make_edges
+from rights.datamap.faults import Fault, FaultyMap, suggest_one_of
 from rights.datamap.values import (
-    OPERATORS,
     Blocker,
     ClassClause,
     Collection,
@@ -24,65 +24,14 @@ from rights.datamap.values import (
     DataMap,
     Edge,
     Entity,
-    Field,
     Predicate,
     System,
     Text,
 )
 from rights.kernel.decisions import REASONS
 
-CLASSES = frozenset({"KYC", "TXN", "LOAN", "ACCT", "INS", "INS-LONG", "FUND", "CONS", "LOG", "FILE", "none"})
-_COLLECTION_KEYS = frozenset(
-    {
-        "label",
-        "purpose",
-        "product",
-        "class",
-        "trigger",
-        "cutoff",
-        "erase",
-        "basis",
-        "while",
-        "consent",
-        "recipients",
-        "third_party",
-        "confidential",
-        "close",
-        "key",
-        "shared",
-        "source",
-    }
-)
-_TOP_KEYS = frozenset({"version", "entities", "systems", "edges", "collections", "blockers", "consents", "corrections"})
-_BLOCKER_KEYS = frozenset({"in", "when", "blocks", "cancel", "show", "label", "fix", "entities"})
-_CONSENT_KEYS = frozenset({"label", "kind", "consequence", "in", "match", "given", "withdraw", "immediate"})
-_ENTITY_KEYS = frozenset({"name", "service", "relationship"})
-_SYSTEM_KEYS = frozenset({"schema", "entity", "label"})
-_CORRECTION_KEYS = frozenset({"label", "kind", "fields"})
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 GOVERNANCE = "governance.yml"
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing wrong with a map. `remedy` says what to do about it."""
-
-    file: str
-    key: str
-    reason: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.key}: {self.reason} {self.remedy}"
-
-
-class FaultyMap(ValueError):
-    """The map has faults; nothing of it was used."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("\n".join(str(fault) for fault in faults))
-        self.faults = tuple(faults)
 
 
 def read_folder(folder: Path) -> dict[str, str]:
@@ -96,7 +45,8 @@ def read_folder(folder: Path) -> dict[str, str]:
 
 def parse_documents(documents: Mapping[str, str]) -> DataMap:
     """A map from its documents (name → YAML text). Raises FaultyMap with every fault found."""
-    return _Parser(documents).parse()
+    with without_collecting():
+        return _Parser(documents).parse()
 
 
 class _Parser:
@@ -104,25 +54,30 @@ class _Parser:
         self.documents = documents
         self.faults: list[Fault] = []
         self.governance: Mapping[str, Any] = {}
+        self.sources: dict[str, datasets.Source] = {}
         self.fides: dict[str, FidesCollection] = {}
         self.files: dict[str, str] = {}
+        # What governance states but not in its shape: (section, key).
+        self.broken: set[tuple[str, str]] = set()
 
     def parse(self) -> DataMap:
         raw = {name: self._yaml(name, text) for name, text in sorted(self.documents.items())}
-        self.governance = raw.get(GOVERNANCE) or {}
-        for key in set(self.governance) - _TOP_KEYS:
-            self._fault(
-                GOVERNANCE, key, "is not a section of a data map.", f"Use one of {', '.join(sorted(_TOP_KEYS))}."
-            )
+        self.governance = self._require_shape(raw.get(GOVERNANCE) or {})
         for name, content in raw.items():
             if name != GOVERNANCE:
                 self._read_datasets(name, content)
+        self._require_known_to_fides()
         entities = self._each("entities", self._entity)
         systems = self._each("systems", self._system)
         self._require_entities(systems, entities)
         collections = self._each("collections", lambda key, body: self._collection(key, body, systems))
         self._require_relationships(entities, collections)
+        is_whole = len(collections) == len(self._section("collections"))
+        told = len(self.faults)
         edges = self._edges(collections)
+        if not is_whole:
+            # What leads to or from a faulty collection is judged once that is mended.
+            del self.faults[told:]
         parsed = DataMap(
             digest=self._digest(),
             entities=entities,
@@ -132,10 +87,13 @@ class _Parser:
             blockers=self._each("blockers", lambda key, body: self._blocker(key, body, collections)),
             consents=self._each("consents", lambda key, body: self._consent(key, body, collections)),
             corrections=self._each("corrections", lambda key, body: self._correction(key, body, collections)),
+            unplanned=datasets.explain_unplanned(self.sources, collections, systems),
         )
         self._require_consents(parsed)
+        if is_whole:
+            self._tell(GOVERNANCE, rules.find_contradictions_of_map(parsed, self.governance))
         if self.faults:
-            raise FaultyMap(self.faults)
+            raise FaultyMap(list(self._find_lines()))
         return parsed
 
     def _digest(self) -> str:
@@ -144,99 +102,130 @@ class _Parser:
             total.update(f"{name}\0{text}\0".encode())
         return total.hexdigest()
 
-    def _fault(self, file: str, key: str, reason: str, remedy: str) -> None:
-        self.faults.append(Fault(file, key, reason, remedy))
+    def _fault(self, file: str, key: str, reason: str, remedy: str, line: int = 0) -> None:
+        self.faults.append(Fault(file, key, reason, remedy, line))
+
+    def _tell(self, file: str, wrongs: Iterable[tuple[str, str, str]], prefix: str = "") -> None:
+        for key, reason, remedy in wrongs:
+            self._fault(file, prefix + key, reason, remedy)
+
+    def _find_lines(self) -> Iterator[Fault]:
+        lines: dict[str, Lines] = {}
+        unread = {fault.file for fault in self.faults if fault.key == _FILE}
+        for fault in self.faults:
+            if fault.line or fault.file in unread or fault.file not in self.documents:
+                yield fault
+                continue
+            if fault.file not in lines:
+                lines[fault.file] = Lines(self.documents[fault.file])
+            yield replace(fault, line=lines[fault.file].find(fault.key))
 
     def _yaml(self, name: str, text: str) -> Mapping[str, Any]:
         try:
-            content = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader, the C one where it is built
+            content, repeated = load_yaml(text)
         except yaml.YAMLError as error:
-            self._fault(name, "(file)", f"is not YAML: {error}.", "Correct the line it names.")
+            self._fault(name, _FILE, f"is not YAML: {error}.", "Correct the line it names.")
             return {}
+        for key, first, line in repeated:
+            self._fault(name, key, f"is stated twice, first in line {first}; only one would count.", "Keep one.", line)
         if not isinstance(content, Mapping):
-            self._fault(name, "(file)", "holds no mapping.", "Start with a top-level key.")
+            self._fault(name, _FILE, "holds no mapping.", "Start with a top-level key.")
             return {}
         return content
 
+    def _require_shape(self, stated: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What governance states, without the sections and edges that are not of the schema's shape."""
+        unsound: set[str] = set()
+        edges: set[int] = set()
+        for violation in shape.find_violations(stated):
+            key = self._key(violation.path, stated)
+            self._fault(GOVERNANCE, key, violation.reason, violation.remedy)
+            match violation.path if violation.breaks else ():
+                case ("edges", int(number), *_):
+                    edges.add(number)
+                case (str(section), item, *_):
+                    self.broken.add((section, str(item)))
+                case (str(section),):
+                    unsound.add(section)
+        sound = {key: value for key, value in stated.items() if key not in unsound}
+        if edges:
+            sound["edges"] = [edge for number, edge in enumerate(stated["edges"]) if number not in edges]
+        return sound
+
+    def _key(self, path: tuple[str | int, ...], stated: Mapping[str, Any]) -> str:
+        """A path as a key. It ends at the first list, but an edge is named by its ends."""
+        match path:
+            case ("edges", int(number), *rest):
+                edge = stated["edges"][number]
+                ends = f" {edge.get('from')} → {edge.get('to')}" if isinstance(edge, Mapping) else ""
+                path = (f"edges{ends}", *rest)
+        end = next((place for place, part in enumerate(path) if isinstance(part, int)), len(path))
+        return ".".join(str(part) for part in path[:end])
+
     def _read_datasets(self, name: str, content: Mapping[str, Any]) -> None:
-        for body in content.get("dataset") or ():
-            try:
-                dataset = Dataset.model_validate(body)
-            except ValidationError as error:
-                for problem in error.errors():
-                    where = ".".join(str(part) for part in problem["loc"])
-                    self._fault(name, where, f"{problem['msg']}.", "See the Fides dataset format.")
+        stated = content.get("dataset") or []
+        if not isinstance(stated, list):
+            self._fault(name, "dataset", "is not a list.", "Write - fides_key: … for each dataset.")
+            return
+        for words in stated:
+            sources, wrongs = datasets.read_dataset(name, words)
+            self._tell(name, wrongs)
+            before = {source.system: source.file for source in self.sources.values()}
+            if sources and (file := before.get(sources[0].system)):
+                self._fault(name, sources[0].system, f"is a dataset of {file} already.", "Keep one of them.")
                 continue
-            for collection in dataset.collections:
-                key = f"{dataset.fides_key}.{collection.name}"
-                self.fides[key] = collection
-                self.files[key] = name
-            self._require_known_meta(name, body)
+            for source in sources:
+                self.sources[source.key] = source
+                self.fides[source.key] = source.model
+                self.files[source.key] = name
 
-    def _require_known_meta(self, file: str, dataset: Mapping[str, Any]) -> None:
-        """Fides drops a key it does not know: a misspelt identity or reference would silently reach nothing."""
-        for collection in dataset.get("collections") or ():
-            for field in collection.get("fields") or ():
-                where = f"{dataset['fides_key']}.{collection['name']}.{field['name']}"
-                meta = field.get("fides_meta") or {}
-                self._require_keys(file, where, meta, frozenset(FidesMeta.model_fields))
-                for reference in meta.get("references") or ():
-                    self._require_keys(file, where, reference, frozenset(FidesDatasetReference.model_fields))
-
-    def _require_keys(self, file: str, where: str, body: Mapping[str, Any], known: frozenset[str]) -> None:
-        for unknown in sorted(str(key) for key in set(body) - known):
-            self._fault(file, where, f"{unknown} is not known.", f"Use one of {', '.join(sorted(known))}.")
-
-    def _require_known_keys(self, section: str, key: str, body: Mapping[str, Any], known: frozenset[str]) -> None:
-        for unknown in sorted(str(name) for name in set(body) - known):
-            self._fault(
-                GOVERNANCE, f"{section}.{key}.{unknown}", "is not known.", f"Use one of {', '.join(sorted(known))}."
-            )
+    def _require_known_to_fides(self) -> None:
+        """What governance names is read to the letter; the rest of a dataset is not acted on, so it can do no harm."""
+        categories = datasets.fides_categories() | set(self.governance.get("categories") or ())
+        told: set[str] = set()
+        for key, source in self.sources.items():
+            if key not in self._section("collections"):
+                continue
+            if source.system not in told:
+                told.add(source.system)
+                self._tell(source.file, datasets.find_unknown_of_dataset(source, categories))
+            self._tell(source.file, datasets.find_unknown(source, categories))
 
     def _each(self, section: str, make: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
         found = {}
         for key, body in self._section(section).items():
-            if not isinstance(body, Mapping):
-                self._fault(GOVERNANCE, f"{section}.{key}", "is not a mapping.", "Give it keys of its own.")
+            if (section, str(key)) in self.broken:
                 continue
             try:
-                found[key] = make(key, body)
+                found[str(key)] = make(str(key), body)
             except _Missing as missing:
-                where = ".".join(part for part in (section, key, missing.key) if part)
+                where = ".".join(part for part in (section, str(key), missing.key) if part)
                 self._fault(GOVERNANCE, where, missing.reason, missing.remedy)
             except _Dependent:
                 continue
-            except (AttributeError, TypeError, ValueError):
-                # A word where a mapping belongs, a mapping where a list does.
-                self._fault(
-                    GOVERNANCE, f"{section}.{key}", "is not written as it has to be.", "See the data map's format."
-                )
         return found
 
     def _section(self, section: str) -> Mapping[str, Any]:
-        stated = self.governance.get(section) or {}
-        if isinstance(stated, Mapping):
-            return stated
-        if not any(fault.key == section for fault in self.faults):
-            self._fault(GOVERNANCE, section, "is not a mapping.", "Give each of its items keys of its own.")
-        return {}
+        return self.governance.get(section) or {}
 
     def _entity(self, key: str, body: Mapping[str, Any]) -> Entity:
-        self._require_known_keys("entities", key, body, _ENTITY_KEYS)
-        name = _text(body, "name")
+        name = _as_text(body["name"])
         relationship = body.get("relationship")
         return Entity(
             key=key,
             name=name,
-            service=_text(body, "service") if "service" in body else name,
+            service=_as_text(body["service"]) if "service" in body else name,
             relationship=_condition(relationship) if relationship else None,
         )
 
     def _system(self, key: str, body: Mapping[str, Any]) -> System:
-        self._require_known_keys("systems", key, body, _SYSTEM_KEYS)
-        entity = str(_need(body, "entity"))
-        label = _text(body, "label") if "label" in body else Text(key, key)
-        return System(key=key, schema=str(_need(body, "schema")), entity=entity, label=label)
+        return System(
+            key=key,
+            schema=body["schema"],
+            entity=body["entity"],
+            label=_as_text(body["label"]) if "label" in body else Text(key, key),
+            backup_days=body.get("backup_days", 0),
+        )
 
     def _require_entities(self, systems: Mapping[str, System], entities: dict[str, Entity]) -> None:
         for system in systems.values():
@@ -245,53 +234,54 @@ class _Parser:
                 entities[system.entity] = Entity(system.entity, name=system.label, service=system.label)
 
     def _collection(self, key: str, body: Mapping[str, Any], systems: Mapping[str, System]) -> Collection:
-        self._require_known_keys("collections", key, body, _COLLECTION_KEYS)
-        fides = self.fides.get(key)
-        if fides is None:
-            raise _Missing(
-                "", "no dataset has this collection.", "Add it to a file under datasets/ or correct the name."
-            )
-        dataset, _, name = key.partition(".")
-        if dataset not in systems:
-            raise _Missing("", f"the system {dataset} is not stated.", f"Add systems.{dataset}.")
-        fields = tuple(_field(item) for item in fides.fields)
-        known = {item.name for item in fields}
-        classes = self._classes(key, body)
+        source = self.sources.get(key)
+        if source is None:
+            raise _Missing("", "no dataset has this collection.", datasets.suggest_collection(key, self.sources))
+        if source.system not in systems and ("systems", source.system) in self.broken:
+            raise _Dependent
+        if source.system not in systems:
+            raise _Missing("", f"the system {source.system} is not stated.", f"Add systems.{source.system}.")
+        if source.is_skipped:
+            raise _Missing("", "its dataset says skip_processing.", "Take that away, or leave the collection out.")
+        name = source.model.name
+        classes = _classes(body["class"])
         basis = body.get("basis")
         if classes[0].data_class == "none" and not basis:
             raise _Missing("basis", "no retention and no basis is stated.", "Say why nothing has to be kept.")
-        erase = body.get("erase") or {}
-        if erase.get("method") not in {"delete", "mask"}:
-            raise _Missing("erase", "says no known method.", "Use {method: delete} or {method: mask, fields: {…}}.")
-        _require_mask(erase)
-        if body.get("while") not in {None, "relationship"}:
-            raise _Missing("while", f"{body['while']} is not known.", "Write while: relationship, or leave it out.")
         if body.get("key") and body["key"] not in REASONS:
             raise _Missing("key", f"{body['key']} has no text.", "Use the key of a reason, such as OK.PURPOSE_END.")
+        erase = body["erase"]
         collection = Collection(
             key=key,
-            system=dataset,
-            entity=systems[dataset].entity,
+            system=source.system,
+            entity=systems[source.system].entity,
             name=name,
-            label=_text(body, "label") if "label" in body else Text(name, name),
-            purpose=_text(body, "purpose") if "purpose" in body else Text("", ""),
+            label=_as_text(body["label"]) if "label" in body else Text(name, name),
+            purpose=_as_text(body["purpose"]) if "purpose" in body else Text("", ""),
             classes=classes,
-            fields=fields,
+            fields=source.make_fields(),
             products=tuple(str(item) for item in body.get("product") or ()),
             trigger=body.get("trigger"),
             cutoff=body.get("cutoff"),
             mask=dict(erase.get("fields") or {}),
             basis=_as_text(basis) if basis else None,
-            while_relationship=body.get("while") == "relationship",
+            while_relationship="while" in body,
             consent=body.get("consent"),
             third_party=tuple(body.get("third_party") or ()),
-            confidential=bool(body.get("confidential")),
-            close=dict((body.get("close") or {}).get("set") or {}),
+            confidential=body.get("confidential", False),
+            close=dict(body["close"]["set"]) if "close" in body else {},
             erase_key=body.get("key") or "OK.PURPOSE_END",
             recipients=tuple(_as_text(item) for item in body.get("recipients") or ()),
-            source=_as_text(body["source"]) if body.get("source") else None,
+            source=_as_text(body["source"]) if "source" in body else None,
             shared_goes_to_person=body.get("shared", "person") == "person",
+            key_fields=tuple(body.get("primary_key") or ()),
+            restrict=erase["method"] == "restrict",
+            anonymised=body.get("anonymised", False),
+            derived=body.get("derived", False),
+            legal_basis=body.get("legal_basis"),
+            passed=body.get("passed"),
         )
+        known = {item.name for item in collection.fields}
         named = {
             collection.trigger_column,
             collection.cutoff,
@@ -299,29 +289,13 @@ class _Parser:
             *collection.close,
             *collection.mask,
         }
-        named |= {predicate.field for clause in classes for predicate in clause.when}
+        named |= {predicate.field for clause in classes for predicate in clause.when} | {*collection.key_fields}
         for column in sorted(name for name in named - known if name):
             self._fault(
                 GOVERNANCE, f"collections.{key}", f"has no field {column}.", "Correct it or add it to the dataset."
             )
+        self._tell(GOVERNANCE, rules.find_contradictions(collection, body), f"collections.{key}.")
         return collection
-
-    def _classes(self, key: str, body: Mapping[str, Any]) -> tuple[ClassClause, ...]:
-        stated = _need(body, "class")
-        clauses = []
-        for item in stated if isinstance(stated, list) else [stated]:
-            if isinstance(item, Mapping):
-                clauses.append(ClassClause(str(_need(item, "class")), _predicates(item.get("when"))))
-            else:
-                clauses.append(ClassClause(str(item)))
-        for clause in clauses:
-            if clause.data_class not in CLASSES:
-                raise _Missing(
-                    "class", f"{clause.data_class} is not a class.", f"Use one of {', '.join(sorted(CLASSES))}."
-                )
-        if not clauses:
-            raise _Missing("class", "is empty.", "State a class, or none with its basis.")
-        return tuple(clauses)
 
     def _edges(self, collections: Mapping[str, Collection]) -> tuple[Edge, ...]:
         def read_when(where: str, collection: str, stated: Any) -> tuple[Predicate, ...]:
@@ -341,58 +315,54 @@ class _Parser:
         )
 
     def _blocker(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Blocker:
-        self._require_known_keys("blockers", key, body, _BLOCKER_KEYS)
         cancel = body.get("cancel", "defer")
-        if cancel not in {"defer", "person", "forfeit"}:
-            raise _Missing("cancel", f"{cancel} is not known.", "Write defer, person or forfeit.")
         if key not in REASONS and cancel != "forfeit":
             raise _Missing("", "has no text for people.", "Use the key of a reason, such as BLOCK.PENDING.")
         condition = self._known(_condition(body), collections)
-        for data_class in body.get("blocks") or ():
-            if data_class not in CLASSES:
-                known = ", ".join(sorted(CLASSES))
-                raise _Missing("blocks", f"{data_class} is not a class.", f"Use one of {known}.")
+        for what in body.get("blocks") or ():
+            if what not in shape.CLASSES and what not in self._section("collections"):
+                remedy = suggest_one_of(what, shape.CLASSES)
+                raise _Missing("blocks", f"{what} is not a class, nor a collection of this map.", remedy)
+        if body.get("waivable") and cancel != "defer":
+            raise _Missing("waivable", "is for what defers a cancellation.", "Write cancel: defer, or leave it out.")
         self._require_fields("show", condition.collection, body.get("show") or (), collections)
         fix = body.get("fix")
         return Blocker(
             key=key,
             condition=condition,
             entities=tuple(body.get("entities") or (collections[condition.collection].entity,)),
-            label=_text(body, "label") if "label" in body else Text(key, key),
+            label=_as_text(body["label"]) if "label" in body else Text(key, key),
             blocks=tuple(body.get("blocks") or ()),
             cancel=cancel,
             show=tuple(body.get("show") or ()),
             fix=_as_text(fix) if fix else None,
-            fix_url=str(fix.get("url", "")) if isinstance(fix, Mapping) else "",
+            fix_url=fix.get("url", "") if isinstance(fix, Mapping) else "",
+            waivable=body.get("waivable", False),
         )
 
     def _consent(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Consent:
-        self._require_known_keys("consents", key, body, _CONSENT_KEYS)
-        collection = self._known(Condition(str(_need(body, "in")), ()), collections).collection
+        collection = self._known(Condition(body["in"], ()), collections).collection
         for name in ("match", "given", "withdraw"):
             self._require_fields(name, collection, body.get(name) or {}, collections)
         return Consent(
             key=key,
-            label=_text(body, "label"),
-            kind=str(body.get("kind", "optional")),
-            consequence=_text(body, "consequence"),
+            label=_as_text(body["label"]),
+            kind=body.get("kind", "optional"),
+            consequence=_as_text(body["consequence"]),
             collection=collection,
             match=dict(body.get("match") or {}),
-            given=dict(_need(body, "given")),
-            withdraw=dict(_need(body, "withdraw")),
-            immediate=bool(body.get("immediate")),
+            given=dict(body["given"]),
+            withdraw=dict(body["withdraw"]),
+            immediate=body.get("immediate", False),
         )
 
     def _correction(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Correction:
-        self._require_known_keys("corrections", key, body, _CORRECTION_KEYS)
-        if body.get("kind", "contact") not in {"contact", "identity"}:
-            raise _Missing("kind", f"{body['kind']} is not known.", "Write contact or identity.")
         fields = []
-        for name in _need(body, "fields"):
-            collection, _, column = str(name).rpartition(".")
+        for name in body["fields"]:
+            collection, _, column = name.rpartition(".")
             self._known(Condition(collection, (Predicate(column, "not_null"),)), collections)
             fields.append((collection, column))
-        return Correction(key, _text(body, "label"), str(body.get("kind", "contact")), tuple(fields))
+        return Correction(key, _as_text(body["label"]), body.get("kind", "contact"), tuple(fields))
 
     def _known(self, condition: Condition, collections: Mapping[str, Collection]) -> Condition:
         collection = collections.get(condition.collection)
@@ -436,7 +406,7 @@ class _Parser:
 
 
 class _Dependent(Exception):
-    """What is read leans on a collection whose own fault is told already."""
+    """What is read leans on a collection or system whose own fault is told already."""
 
 
 class _Missing(Exception):
@@ -447,61 +417,28 @@ class _Missing(Exception):
         self.key, self.reason, self.remedy = key, reason, remedy
 
 
-def _require_mask(erase: Mapping[str, Any]) -> None:
-    """A way of masking that is not known would silently empty the field."""
-    if erase["method"] != "mask":
-        return
-    fields = erase.get("fields") or {}
-    if not fields:
-        raise _Missing("erase", "masks no field.", "State fields: {name: strategy}.")
-    for name, strategy in fields.items():
-        is_constant = isinstance(strategy, Mapping) and set(strategy) == {"constant"}
-        if strategy not in (None, "null") and not is_constant:
-            raise _Missing("erase", f"{name}: {strategy} is no way of masking.", 'Use "null" or {constant: …}.')
-
-
-def _need(body: Mapping[str, Any], key: str) -> Any:
-    if key not in body or body[key] is None:
-        raise _Missing(key, "is missing.", f"State {key}.")
-    return body[key]
+_FILE = "(file)"
 
 
 def _as_text(value: Any) -> Text:
-    if isinstance(value, Mapping) and {"zh", "en"} <= set(value):
-        return Text(str(value["zh"]), str(value["en"]))
-    if isinstance(value, str):
-        return Text(value, value)
-    raise _Missing("", "is not a text in both languages.", "Write {zh: …, en: …}.")
-
-
-def _text(body: Mapping[str, Any], key: str) -> Text:
-    try:
-        return _as_text(_need(body, key))
-    except _Missing as missing:
-        raise _Missing(key, missing.reason, missing.remedy) from None
+    return Text(value, value) if isinstance(value, str) else Text(value["zh"], value["en"])
 
 
 def _condition(body: Mapping[str, Any]) -> Condition:
-    return Condition(str(_need(body, "in")), _predicates(body.get("when")))
+    return Condition(body["in"], _predicates(body.get("when")))
+
+
+def _classes(stated: Any) -> tuple[ClassClause, ...]:
+    return tuple(
+        ClassClause(item) if isinstance(item, str) else ClassClause(item["class"], _predicates(item.get("when")))
+        for item in (stated if isinstance(stated, list) else [stated])
+    )
 
 
 def _predicates(items: Any) -> tuple[Predicate, ...]:
     found = []
     for item in items or ():
-        op = str(item.get("op"))
-        if op not in OPERATORS:
-            raise _Missing("when", f"{op} is not an operator.", f"Use one of {', '.join(sorted(OPERATORS))}.")
-        if op == "in" and not isinstance(item.get("value"), list):
+        if item["op"] == "in" and not isinstance(item.get("value"), list):
             raise _Missing("when", "the operator in needs a list.", "Write value: [a, b].")
-        found.append(Predicate(str(_need(item, "field")), op, item.get("value")))
+        found.append(Predicate(item["field"], item["op"], item.get("value")))
     return tuple(found)
-
-
-def _field(item: Any) -> Field:
-    meta = item.fides_meta
-    return Field(
-        name=item.name,
-        categories=tuple(str(category) for category in item.data_categories or ()),
-        identity=meta.identity if meta else None,
-        primary_key=bool(meta and meta.primary_key),
-    )

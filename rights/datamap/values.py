@@ -52,6 +52,7 @@ class System:
     schema: str
     entity: str
     label: Text
+    backup_days: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ class Collection:
     """One planned collection.
 
     `trigger` is a column, `dataset.collection.field` of a row it hangs on, or `relationship:<entity>` where the portal
-    keeps the day; None: nothing starts the period, so a hold has no end yet.
+    keeps the day; None: nothing starts the period, so a hold has no end yet. `key_fields`: what
+    governance says names a record, where the database does not. `restrict`: the records are not erased, only no longer
+    used. `anonymised`: nobody's any more; `derived`: worked out from other collections. `passed`: the
+    `dataset.collection.field` where it stays written that a check was passed, once its image is gone.
     """
 
     key: str
@@ -115,6 +119,11 @@ class Collection:
     source: Text | None = None
     shared_goes_to_person: bool = True
     key_fields: tuple[str, ...] = ()
+    restrict: bool = False
+    anonymised: bool = False
+    derived: bool = False
+    legal_basis: str | None = None
+    passed: str | None = None
 
     @property
     def trigger_column(self) -> str | None:
@@ -136,6 +145,18 @@ class Collection:
         return entity if kind == "relationship" and entity else None
 
     @property
+    def basis_kind(self) -> str:
+        """What the processing rests on: consent, contract, law or interest; as stated, else as the rest tells."""
+        classes = {clause.data_class for clause in self.classes}
+        if self.legal_basis:
+            return self.legal_basis
+        if self.consent or "CONS" in classes:
+            return "consent"
+        if self.while_relationship:
+            return "contract"
+        return "law" if classes & RETAINED else "contract"
+
+    @property
     def data_class(self) -> str:
         return self.classes[0].data_class if self.classes else "none"
 
@@ -145,6 +166,8 @@ class Collection:
         return any(category.startswith(SENSITIVE) for item in self.fields for category in item.categories)
 
 
+# The classes whose records a statute asks to keep; see the shipped retention rules.
+RETAINED = frozenset({"KYC", "TXN", "LOAN", "ACCT", "INS", "INS-LONG", "FUND", "LOG"})
 SENSITIVE = (
     "user.biometric",
     "user.health_and_medical",
@@ -159,7 +182,10 @@ SENSITIVE = (
 
 @dataclass(frozen=True)
 class Blocker:
-    """A fact that stands in the way: for deletion of its entity's `blocks` classes, and of a cancellation."""
+    """A fact that stands in the way: of deleting what `blocks` names at its entity, and of a cancellation.
+
+    `blocks` names retention classes or single collections. `waivable`: the person may expressly give it up.
+    """
 
     key: str
     condition: Condition
@@ -170,6 +196,7 @@ class Blocker:
     show: tuple[str, ...] = ()
     fix: Text | None = None
     fix_url: str = ""
+    waivable: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,8 +225,16 @@ class Correction:
 
 
 @dataclass(frozen=True)
+class Unplanned:
+    """A collection of the datasets that the engine does not act on, and why."""
+
+    collection: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class DataMap:
-    """Everything the engine may act on, in the order the governance states it."""
+    """Everything the engine may act on, in the order the governance states it; `unplanned` is the rest."""
 
     digest: str
     entities: Mapping[str, Entity]
@@ -209,6 +244,7 @@ class DataMap:
     blockers: Mapping[str, Blocker]
     consents: Mapping[str, Consent]
     corrections: Mapping[str, Correction]
+    unplanned: tuple[Unplanned, ...] = ()
 
     def of_system(self, system: str) -> tuple[Collection, ...]:
         return self._by_system.get(system, ())

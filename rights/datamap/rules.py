@@ -1,0 +1,130 @@
+"""What a map may not say at once. Each of these would erase too much, keep too much or do nothing, in silence."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rights.datamap.values import RETAINED, Blocker, Collection, Consent, DataMap
+
+Wrong = tuple[str, str, str]  # key, reason, remedy
+
+
+def find_contradictions(item: Collection, stated: Mapping[str, Any]) -> Iterator[Wrong]:
+    """What one collection contradicts itself in; `stated` is what governance says of it."""
+    classes = {clause.data_class for clause in item.classes}
+    if "none" in classes and classes != {"none"}:
+        yield "class", "says none and a class at once.", "State none alone, or leave it out of the list."
+    if classes == {"none"} and item.trigger and not item.while_relationship:
+        yield "trigger", "starts a period, but class none keeps nothing.", "Write trigger: null, or state a class."
+    # With a basis of its own beside it, a consent may be withdrawn and the data stays: what a contract needs.
+    if item.while_relationship and item.basis_kind == "consent":
+        reason = "keeps while in use what a withdrawn consent ends."
+        yield "while", reason, "Leave while out, or state the legal_basis that outlasts the consent."
+    if item.legal_basis and item.legal_basis != "consent" and "CONS" in classes:
+        reason = f"is {item.legal_basis}, but what is of class CONS rests on consent alone."
+        yield "legal_basis", reason, "Leave it out, or state another class."
+    if item.legal_basis == "consent" and classes & RETAINED:
+        reason = "is consent, but the law asks to keep records of its class."
+        yield "legal_basis", reason, "Use law or contract, or the class CONS."
+    erase = stated["erase"]
+    if erase["method"] == "mask" and not item.mask:
+        yield "erase", "masks no field.", "State fields: {name: strategy}."
+    if erase["method"] != "mask" and item.mask:
+        reason = f"says which fields to mask, but the method is {erase['method']}."
+        yield "erase.fields", reason, "Use the method mask, or leave fields out."
+    keys = {field.name for field in item.fields if field.primary_key}
+    if item.key_fields and not keys <= set(item.key_fields):
+        missing = ", ".join(sorted(keys - set(item.key_fields)))
+        reason = f"leaves out {missing}, which the dataset marks as part of the key."
+        yield "primary_key", reason, "Name every field of the key, or correct the dataset."
+    for name in item.mask:
+        if name in keys or name in item.key_fields:
+            yield f"erase.fields.{name}", "is part of the key: the record could not be named again.", "Leave it out."
+        elif name == item.trigger and classes != {"none"}:
+            reason = "starts the retention period, which could not be counted any more."
+            yield f"erase.fields.{name}", reason, "Leave it out."
+
+
+def find_contradictions_of_map(data_map: DataMap, stated: Mapping[str, Any]) -> Iterator[Wrong]:
+    """What the parts of a map contradict each other in; `stated` is the governance."""
+    for item in data_map.collections.values():
+        yield from _trigger(item, data_map)
+        yield from _passed(item, data_map)
+        yield from _masked_ways(item, data_map)
+        entity = data_map.entities[item.entity]
+        # An entity that is not stated here is described by another map.
+        if item.while_relationship and not entity.relationship and item.entity in (stated.get("entities") or {}):
+            reason = f"asks for a relationship with {item.entity}, which states none: nothing would be kept."
+            yield f"collections.{item.key}.while", reason, f"State entities.{item.entity}.relationship."
+    for blocker in data_map.blockers.values():
+        yield from _blocks_nothing(blocker, data_map)
+    yield from _consents(tuple(data_map.consents.values()))
+
+
+def _trigger(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
+    where = f"collections.{item.key}.trigger"
+    if item.trigger_entity and item.trigger_entity not in data_map.entities:
+        entity = item.trigger_entity
+        yield where, f"names the entity {entity}, which is not stated.", f"Add entities.{entity}."
+    if item.trigger_source:
+        yield from _field_elsewhere(where, *item.trigger_source, data_map)
+
+
+def _passed(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
+    if not item.passed:
+        return
+    where = f"collections.{item.key}.passed"
+    collection, _, column = item.passed.rpartition(".")
+    if collection == item.key:
+        yield where, "names a field that is erased with it.", "Name the field that still says so once this is erased."
+    else:
+        yield from _field_elsewhere(where, collection, column, data_map)
+
+
+def _field_elsewhere(where: str, collection: str, column: str, data_map: DataMap) -> Iterator[Wrong]:
+    other = data_map.collections.get(collection)
+    if other is None:
+        yield where, f"names {collection or column}, which is not a collection of this map.", "Correct the name."
+    elif column not in {field.name for field in other.fields}:
+        yield where, f"names {column}, which {collection} does not have.", "Correct it or add it to the dataset."
+
+
+def _masked_ways(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
+    """A masked join column loses the path to what is reached through it, and with it whatever is still held there."""
+    onward = [edge for edge in data_map.edges if edge.source == item.key] if item.mask else []
+    identities = {field.name for field in item.fields if field.identity}
+    for name in item.mask:
+        through = sorted({edge.target for edge in onward if name in identities or name in edge.source_fields})
+        if through:
+            reason = f"leads to {', '.join(through)}, which could not be found any more."
+            yield (
+                f"collections.{item.key}.erase.fields.{name}",
+                reason,
+                "Leave it out, or set follow: false on the edge.",
+            )
+
+
+def _blocks_nothing(blocker: Blocker, data_map: DataMap) -> Iterator[Wrong]:
+    where = f"blockers.{blocker.key}"
+    for entity in blocker.entities:
+        if entity not in data_map.entities:
+            yield f"{where}.entities", f"{entity} is no entity of this map.", f"Correct it, or add entities.{entity}."
+    concerned = [item for item in data_map.collections.values() if item.entity in blocker.entities]
+    there = {clause.data_class for item in concerned for clause in item.classes} | {item.key for item in concerned}
+    for what in blocker.blocks:
+        if what not in there:
+            reason = f"{what} is no collection, and the class of no collection, of {', '.join(blocker.entities)}."
+            yield f"{where}.blocks", reason, "Leave it out, or correct entities."
+
+
+def _consents(consents: tuple[Consent, ...]) -> Iterator[Wrong]:
+    for number, consent in enumerate(consents):
+        where = f"consents.{consent.key}"
+        if all(consent.withdraw.get(name, value) == value for name, value in consent.given.items()):
+            yield f"{where}.withdraw", "leaves it given.", "Write another value to a field of given."
+        for name, value in consent.match.items():
+            if consent.withdraw.get(name, value) != value:
+                yield f"{where}.withdraw", f"changes {name}, by which its row is found.", f"Leave {name} out."
+        for other in consents[:number]:
+            if (other.collection, other.match) == (consent.collection, consent.match):
+                reason = f"means the same rows as consents.{other.key}: withdrawing one would withdraw the other."
+                yield f"{where}.match", reason, "Give each a row of its own."
