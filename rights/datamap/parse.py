@@ -93,6 +93,26 @@ def read_folder(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in names}
 
 
+@dataclass(frozen=True)
+class Mentioned:
+    """What a dataset names, whether the governance plans it or not: by collection its fields, and the file it is in."""
+
+    file: str
+    fields: Mapping[str, frozenset[str]]
+
+
+def read_mentioned(documents: Mapping[str, str]) -> dict[str, Mentioned]:
+    """By dataset, what sound documents mention."""
+    found: dict[str, Mentioned] = {}
+    for file, text in documents.items():
+        content = {} if file == GOVERNANCE else yaml.load(text, Loader=_LOADER)  # noqa: S506 - as in _yaml
+        for body in content.get("dataset") or ():
+            before = found.get(body["fides_key"], Mentioned(file, {}))
+            fields = {item["name"]: frozenset(each["name"] for each in item["fields"]) for item in body["collections"]}
+            found[body["fides_key"]] = Mentioned(before.file, {**before.fields, **fields})
+    return found
+
+
 def parse_documents(documents: Mapping[str, str]) -> DataMap:
     """A map from its documents (name → YAML text). Raises FaultyMap with every fault found."""
     return _Parser(documents).parse()
