@@ -18,7 +18,7 @@ from rights.connectors.sqldraft import Draft, draft_map
 from rights.connectors.sqlgrants import grant_system
 from rights.datamap import DataMap, Fault, FaultyMap, parse_documents, read_folder
 from rights.datamap.diff import Change, diff_maps
-from rights.datamap.parse import GOVERNANCE, read_mentioned
+from rights.datamap.parse import GOVERNANCE, Mentioned
 from rights.models import DataMapVersion
 
 
@@ -38,9 +38,8 @@ class Report:
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
 
-def check_map(parsed: DataMap, documents: Mapping[str, str]) -> Report:
-    """Hold a parsed map against its live databases, asked side by side."""
-    mentioned = read_mentioned(documents)
+def check_map(parsed: DataMap, mentioned: Mapping[str, Mentioned]) -> Report:
+    """Hold a map against its live databases, asked side by side."""
 
     def ask(system: str) -> tuple[LiveSchema, list[Finding]] | Finding:
         file = mentioned[system].file if system in mentioned else GOVERNANCE

@@ -6,6 +6,7 @@ One query per aspect reads the whole schema, never one per table: 500 tables cos
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -103,6 +104,15 @@ class LiveSchema:
     other_schemas: tuple[str, ...]
     tables: Mapping[str, LiveTable]
     references: tuple[LiveReference, ...]
+
+    @cached_property
+    def touching(self) -> Mapping[TableName, list[LiveReference]]:
+        """By table, the foreign keys from and to it."""
+        found: dict[TableName, list[LiveReference]] = {}
+        for reference in self.references:
+            for table in {reference.child, reference.parent}:
+                found.setdefault(table, []).append(reference)
+        return found
 
 
 _SCHEMAS = """
@@ -223,7 +233,9 @@ class _Reader:
         )
 
     def _rows(self, query: str) -> list[Any]:
-        return list(self.connection.execute(sa.text(query), {"schema": self.schema} if ":schema" in query else {}))
+        return [
+            *self.connection.execute(sa.text(query), {"schema": self.schema} if ":schema" in query else {}).fetchall()
+        ]
 
     def _indexes(self) -> dict[TableName, list[tuple[bool, LiveIndex]]]:
         found: dict[TableName, list[tuple[bool, LiveIndex]]] = {}

@@ -280,13 +280,6 @@ class _Checker:
                     planned[(table.schema, table.name)] = owners[0]
         return planned
 
-    @cached_property
-    def _inbound(self) -> dict[TableName, list[LiveReference]]:
-        found: dict[TableName, list[LiveReference]] = {}
-        for reference in self.live.references:
-            found.setdefault(reference.parent, []).append(reference)
-        return found
-
     def _references(self) -> Iterator[Finding]:
         for item in self.items.values():
             if item.name in self.live.tables and is_erased_by_delete(item):
@@ -298,7 +291,10 @@ class _Checker:
         waiting = [(self.live.name, item.name)]
         seen = set(waiting)
         while waiting:
-            for reference in self._inbound.get(waiting.pop(), ()):
+            parent = waiting.pop()
+            for reference in self.live.touching.get(parent, ()):
+                if reference.parent != parent:
+                    continue
                 child = self._planned.get(reference.child)
                 name = ".".join(reference.child)
                 if not reference.indexed:

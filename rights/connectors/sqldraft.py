@@ -202,25 +202,27 @@ class _Drafter:
 
     def _edges(self) -> list[dict[str, Any]]:
         """What Fides has no word for: keys of several columns, and the reference at which a circle is cut."""
+        ways = []
+        for item in self.references:
+            child, parent = (item.child[1], item.columns), (item.parent[1], item.parent_columns)
+            if {child[0], parent[0]} <= set(self.reached):
+                ways.append((child, parent) if item in self.upward else (parent, child))
+        # Those that lead away from the person come first, so that a circle is cut on its way back.
+        ways.sort(key=lambda way: self.reached.index(way[0][0]) >= self.reached.index(way[1][0]))
         kept: dict[str, set[str]] = {}
         edges = []
-        for item in self.references:
-            if not {item.child[1], item.parent[1]} <= set(self.reached):
-                continue
-            child = [f"{self.system}.{item.child[1]}.{name}" for name in item.columns]
-            parent = [f"{self.system}.{item.parent[1]}.{name}" for name in item.parent_columns]
-            source, target = (child, parent) if item in self.upward else (parent, child)
-            ends = (item.child[1], item.parent[1]) if item in self.upward else (item.parent[1], item.child[1])
-            edge: dict[str, Any] = (
-                {"from": source, "to": target} if len(source) > 1 else {"from": source[0], "to": target[0]}
-            )
-            if _leads_to(kept, ends[1], ends[0]):
-                edges.append({**edge, "follow": False})
-                continue
-            kept.setdefault(ends[0], set()).add(ends[1])
-            if len(source) > 1:
-                edges.append(edge)
+        for (source, source_columns), (target, target_columns) in ways:
+            is_circle = _leads_to(kept, target, source)
+            if not is_circle:
+                kept.setdefault(source, set()).add(target)
+            if is_circle or len(source_columns) > 1:
+                edge = {"from": self._names(source, source_columns), "to": self._names(target, target_columns)}
+                edges.append({**edge, "follow": False} if is_circle else edge)
         return edges
+
+    def _names(self, table: str, columns: Sequence[str]) -> str | list[str]:
+        names = [f"{self.system}.{table}.{column}" for column in columns]
+        return names if len(names) > 1 else names[0]
 
     def _govern(self, name: str, todo: list[str]) -> dict[str, Any]:
         table = self.tables[name]

@@ -25,11 +25,11 @@ def is_erased_by_delete(item: Collection) -> bool:
 def needed_rights(item: Collection, data_map: DataMap, live: LiveSchema) -> Rights:
     table = live.tables[item.name]
     read = {field.name for field in item.fields} | set(table.primary_key)
-    planned = {(live.name, other.name) for other in data_map.of_system(item.system)}
     mine = (live.name, item.name)
-    for reference in live.references:
+    for reference in live.touching.get(mine, ()):
         # The walk of holds from a child to its parent reads both ends of the key.
-        if reference.child in planned and reference.parent in planned:
+        ends = (reference.child, reference.parent)
+        if all(schema == live.name and f"{item.system}.{name}" in data_map.collections for schema, name in ends):
             read |= set(reference.columns) if reference.child == mine else set()
             read |= set(reference.parent_columns) if reference.parent == mine else set()
     change = {*item.mask, *item.close}

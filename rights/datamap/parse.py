@@ -98,24 +98,18 @@ class Mentioned:
     """What a dataset names, whether the governance plans it or not: by collection its fields, and the file it is in."""
 
     file: str
-    fields: Mapping[str, frozenset[str]]
-
-
-def read_mentioned(documents: Mapping[str, str]) -> dict[str, Mentioned]:
-    """By dataset, what sound documents mention."""
-    found: dict[str, Mentioned] = {}
-    for file, text in documents.items():
-        content = {} if file == GOVERNANCE else yaml.load(text, Loader=_LOADER)  # noqa: S506 - as in _yaml
-        for body in content.get("dataset") or ():
-            before = found.get(body["fides_key"], Mentioned(file, {}))
-            fields = {item["name"]: frozenset(each["name"] for each in item["fields"]) for item in body["collections"]}
-            found[body["fides_key"]] = Mentioned(before.file, {**before.fields, **fields})
-    return found
+    fields: dict[str, frozenset[str]]
 
 
 def parse_documents(documents: Mapping[str, str]) -> DataMap:
     """A map from its documents (name → YAML text). Raises FaultyMap with every fault found."""
     return _Parser(documents).parse()
+
+
+def parse_mentioned(documents: Mapping[str, str]) -> tuple[DataMap, dict[str, Mentioned]]:
+    """A map, and by dataset what its documents mention beyond it. Raises FaultyMap."""
+    parser = _Parser(documents)
+    return parser.parse(), parser.mentioned()
 
 
 class _Parser:
@@ -156,6 +150,14 @@ class _Parser:
         if self.faults:
             raise FaultyMap(self.faults)
         return parsed
+
+    def mentioned(self) -> dict[str, Mentioned]:
+        found: dict[str, Mentioned] = {}
+        for key, collection in self.fides.items():
+            dataset, _, name = key.partition(".")
+            known = found.setdefault(dataset, Mentioned(self.files[key], {}))
+            known.fields[name] = frozenset(field.name for field in collection.fields)
+        return found
 
     def _digest(self) -> str:
         total = hashlib.sha256()

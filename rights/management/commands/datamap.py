@@ -11,8 +11,9 @@ from django.core.management.base import BaseCommand, CommandError
 from portal.core import clock
 from rights.actions.datamap import Report, check_map, compare_with_live, list_grants, load_map, suggest_map
 from rights.connectors.base import ConnectorError
-from rights.datamap import DataMap, FaultyMap, parse_documents, read_folder
+from rights.datamap import DataMap, FaultyMap, read_folder
 from rights.datamap.diff import Change
+from rights.datamap.parse import parse_mentioned
 
 SHOWN_MISSING = 20
 
@@ -50,15 +51,14 @@ class Command(BaseCommand):
             self._suggest(options)
             return
         try:
-            documents = read_folder(options["folder"])
-            parsed = parse_documents(documents)
+            parsed, mentioned = parse_mentioned(read_folder(options["folder"]))
             name = options.get("name") or options["folder"].resolve().name
             if options["verb"] == "diff":
                 self._say_changes(compare_with_live(parsed, name=name), name)
             elif options["verb"] == "grants":
                 self._grants(parsed, role=options["role"])
             else:
-                report = check_map(parsed, documents)
+                report = check_map(parsed, mentioned)
                 self._require_sound(report)
                 if options["verb"] == "load":
                     self._load(parsed, report, name=name, options=options)
