@@ -48,6 +48,11 @@ def may_stay(item: Collection, data_map: DataMap) -> bool:
     return bool(classes - UNHELD or item.while_relationship or item.confidential or item.mask or blocked)
 
 
+def stated_key(item: Collection) -> tuple[str, ...]:
+    """What the map says names a record; the database's own primary key comes before it."""
+    return tuple(field.name for field in item.fields if field.primary_key)
+
+
 def edge_pairs(edge: Edge) -> tuple[tuple[str, str], ...]:
     """The fields an edge joins, as (source field, target field)."""
     return ((edge.source_field, edge.target_field),)
@@ -59,15 +64,7 @@ def check_system(
     """Every finding about one system; masks are tried on a few rows in a transaction that is rolled back."""
     checker = _Checker(live, system=system, data_map=data_map, dataset_file=dataset_file)
     found = list(checker.check())
-    faulty = {finding.key for finding in found if finding.severity == "fault"}
-    masked = [
-        item
-        for item in data_map.of_system(system)
-        if item.mask and not any(f"{key}.".startswith(f"collections.{item.key}.") for key in faulty)
-    ]
-    if masked and not any(finding.file != GOVERNANCE and finding.severity == "fault" for finding in found):
-        found += _try_masks(connection, live, masked)
-    return found
+    return [*found, *_try_masks(connection, live, [item for item in checker.sound if item.mask])]
 
 
 def check_edges(data_map: DataMap, schemas: Mapping[str, LiveSchema]) -> Iterator[Finding]:
@@ -100,6 +97,8 @@ class _Checker:
         self.system = system
         self.dataset_file = dataset_file
         self.items = {item.name: item for item in data_map.of_system(system)}
+        self.sound: list[Collection] = []
+        """Collections whose table is as the map says, and whose mask can be tried."""
 
     def check(self) -> Iterator[Finding]:
         if not self.live.exists:
@@ -115,11 +114,11 @@ class _Checker:
             if table is None:
                 yield self._missing_table(item)
                 continue
-            yield from self._columns(item, table)
-            yield from self._key(item, table)
-            yield from self._kind(item, table)
-            yield from self._rights(item, table)
-            yield from self._masks(item, table)
+            parts = (self._columns, self._key, self._kind, self._rights, self._masks)
+            found = [finding for part in parts for finding in part(item, table)]
+            yield from found
+            if self.live.may_use and all(finding.severity == "warning" for finding in found):
+                self.sound.append(item)
         yield from self._predicates()
         yield from self._references()
         yield from self._indexes()
@@ -150,7 +149,7 @@ class _Checker:
     def _key(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
         if table.primary_key:
             return
-        stated = tuple(field.name for field in item.fields if field.primary_key)
+        stated = stated_key(item)
         if not stated:
             what = "is a view, which has no key of its own" if table.is_view else "has no key"
             remedy = "Mark the fields that name a record as its primary_key."
@@ -418,7 +417,9 @@ def _against_mask(column: LiveColumn, value: Any) -> Iterator[tuple[str, str]]:
 
 def _try_masks(connection: Connection, live: LiveSchema, items: Sequence[Collection]) -> list[Finding]:
     """Mask a few rows of each collection for a moment: only the database itself knows its CHECKs and triggers."""
-    found = []
+    found: list[Finding] = []
+    if not items:
+        return found
     # The schema was read in a read-only snapshot on this very connection.
     connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
     with connection.begin() as transaction:
@@ -437,7 +438,7 @@ def _try_masks(connection: Connection, live: LiveSchema, items: Sequence[Collect
 
 def _trial(item: Collection, live: LiveTable) -> sa.Update:
     columns = {name: column.type for name, column in live.columns.items()}
-    keys = live.primary_key or tuple(field.name for field in item.fields if field.primary_key)
+    keys = live.primary_key or stated_key(item)
     table = sa.table(live.name, *(sa.column(name, type_) for name, type_ in columns.items()), schema=live.schema)
     some = table.alias("some")
     chosen = sa.select(*(some.c[name] for name in keys)).limit(TRIED_ROWS)

@@ -6,19 +6,23 @@ from typing import Any
 
 from rights.datamap.values import DataMap
 
-_SECTIONS = ("entities", "systems", "collections", "blockers", "consents", "corrections")
+_SECTIONS = ("collections", "blockers", "consents", "corrections", "systems", "entities")
 
 
 @dataclass(frozen=True)
 class Change:
-    """`what` is added, removed or changed; a changed item is told once for each field."""
+    """`what` is added, removed or changed; a changed item is told once for each field, with its values as text."""
 
     section: str
     key: str
     what: str
-    field: str
-    before: Any
-    after: Any
+    field: str = ""
+    before: str = ""
+    after: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.section}.{self.key}"
+        return f"{place}: {self.field}: {self.before} → {self.after}" if self.field else f"{place}: {self.what}"
 
 
 def diff_maps(before: DataMap, after: DataMap) -> tuple[Change, ...]:
@@ -37,11 +41,11 @@ def _edges(data_map: DataMap) -> dict[str, Any]:
 def _diff_items(section: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
     for key in [*before, *(key for key in after if key not in before)]:
         if key not in after:
-            yield Change(section, key, "removed", "", before[key], None)
+            yield Change(section, key, "removed")
         elif key not in before:
-            yield Change(section, key, "added", "", None, after[key])
+            yield Change(section, key, "added")
         else:
             for field in fields(before[key]):
                 old, new = getattr(before[key], field.name), getattr(after[key], field.name)
                 if old != new:
-                    yield Change(section, key, "changed", field.name, old, new)
+                    yield Change(section, key, "changed", field.name, str(old), str(new))

@@ -2,9 +2,10 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -66,25 +67,24 @@ class Command(BaseCommand):
                     self._say(self._sound(parsed, report), self._sound_text(parsed, report))
         except FaultyMap as faulty:
             faults = [{"severity": "fault", **vars(fault)} for fault in faulty.faults]
-            raise CommandError(self._told({"faults": faults, "warnings": []}, str(faulty))) from None
+            self._fail({"faults": faults, "warnings": []}, str(faulty))
 
     def _require_sound(self, report: Report) -> None:
         if report.faults:
             said = {"faults": [vars(item) for item in report.faults], "warnings": [vars(w) for w in report.warnings]}
-            raise CommandError(self._told(said, "\n".join(str(item) for item in (*report.faults, *report.warnings))))
+            self._fail(said, "\n".join(str(item) for item in (*report.faults, *report.warnings)))
 
     def _load(self, parsed: DataMap, report: Report, *, name: str, options: dict[str, Any]) -> None:
         changes = compare_with_live(parsed, name=name)
         if changes and not options["yes"]:
             self._say_differences(changes)
             if self.as_json or not self._is_agreed(name):
-                refused: dict[str, Any] = {"faults": [], "changes": [_change(item) for item in changes]}
                 text = f"The live map {name} differs, and stays as it is. To replace it, add --yes."
-                raise CommandError(self._told(refused, text))
+                self._fail({"error": text, "changes": [vars(item) for item in changes]}, text)
         elif changes:
             self._say_differences(changes)
         changed = load_map(folder=options["folder"], name=name, now=clock.now())
-        said = {**self._sound(parsed, report), "changed": changed, "changes": [_change(item) for item in changes or ()]}
+        said = {**self._sound(parsed, report), "changed": changed, "changes": [vars(item) for item in changes or ()]}
         text = f"It is the live map {name} now." if changed else f"It was the live map {name} already."
         self._say(said, f"{self._sound_text(parsed, report)}\n{text}")
 
@@ -117,7 +117,7 @@ class Command(BaseCommand):
 
     def _say_changes(self, changes: Sequence[Change] | None, name: str) -> None:
         if self.as_json:
-            self._say({"name": name, "live": changes is not None, "changes": [_change(item) for item in changes or ()]})
+            self._say({"name": name, "live": changes is not None, "changes": [vars(item) for item in changes or ()]})
         elif changes is None:
             self.stdout.write(f"There is no live map {name} yet: all of it would be new.")
         elif not changes:
@@ -129,15 +129,13 @@ class Command(BaseCommand):
         if self.as_json:
             return
         for item in changes:
-            where = ".".join(part for part in (item.section, item.key, item.field) if part)
-            detail = f": {item.before!r} → {item.after!r}" if item.what == "changed" else ""
-            self.stdout.write(f"{item.what} {where}{detail}")
+            self.stdout.write(str(item))
 
     def _grants(self, parsed: DataMap, *, role: str | None) -> None:
         try:
             found = list_grants(parsed, role=role)
         except ConnectorError as error:
-            raise CommandError(self._told({"error": str(error)}, str(error))) from None
+            self._fail({"error": str(error)}, str(error))
         text = "\n".join("\n".join([f"-- {system}", *statements]) for system, statements in found.items())
         self._say({"grants": found}, text)
 
@@ -146,12 +144,12 @@ class Command(BaseCommand):
             identities = dict(_identity(text) for text in options["identity"])
             draft = suggest_map(system=options["system"], schema=options["schema"], identities=identities)
         except (ConnectorError, ValueError) as error:
-            raise CommandError(self._told({"error": str(error)}, str(error))) from None
+            self._fail({"error": str(error)}, str(error))
         if folder := options["out"]:
             for name in draft.documents:
                 if (folder / name).exists():
                     said = f"{folder / name} is there already; name another folder."
-                    raise CommandError(self._told({"error": said}, said))
+                    self._fail({"error": said}, said)
             for name, text in draft.documents.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_text(text, encoding="utf-8")
@@ -165,7 +163,14 @@ class Command(BaseCommand):
         self.stdout.write(self._told(said, text))
 
     def _told(self, said: dict[str, Any], text: str) -> str:
-        return json.dumps(said, ensure_ascii=False, default=str) if self.as_json else text
+        return json.dumps(said, ensure_ascii=False) if self.as_json else text
+
+    def _fail(self, said: dict[str, Any], text: str) -> NoReturn:
+        """Not all is well: as JSON on the output, where its reader looks, or as text among the errors."""
+        if not self.as_json:
+            raise CommandError(text)
+        self._say(said)
+        sys.exit(1)
 
 
 def _identity(text: str) -> tuple[tuple[str, str], str]:
@@ -174,12 +179,3 @@ def _identity(text: str) -> tuple[tuple[str, str], str]:
     if not (equals and dot and table and name and kind):
         raise ValueError(f"{text}: write --identity table.column=kind, such as customer.id_number=id_number.")
     return (table, name), kind
-
-
-def _change(item: Change) -> dict[str, Any]:
-    return {**vars(item), "before": _plain(item.before), "after": _plain(item.after)}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it where it can, else as it reads."""
-    return value if value is None or isinstance(value, str | int | float | bool) else repr(value)
