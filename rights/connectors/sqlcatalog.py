@@ -3,6 +3,7 @@
 One query per aspect reads the whole schema, never one per table: 500 tables cost as many round trips as one.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.reflection import ObjectKind, ObjectScope
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SAWarning, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from portal.core.systems import UnknownSystem, system_url
@@ -269,9 +270,12 @@ class _Reader:
 
     def _columns(self) -> dict[str, dict[str, LiveColumn]]:
         rights = {(table, column): rest for table, column, *rest in self._rows(_RIGHTS)}
-        reflected = sa.inspect(self.connection).get_multi_columns(
-            schema=self.schema, kind=ObjectKind.ANY, scope=ObjectScope.ANY
-        )
+        with warnings.catch_warnings():
+            # A type that SQLAlchemy does not know comes as NullType, which every check lets pass.
+            warnings.simplefilter("ignore", SAWarning)
+            reflected = sa.inspect(self.connection).get_multi_columns(
+                schema=self.schema, kind=ObjectKind.ANY, scope=ObjectScope.ANY
+            )
         found: dict[str, dict[str, LiveColumn]] = {}
         for (_, table), columns in reflected.items():
             for body in columns:

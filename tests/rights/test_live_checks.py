@@ -6,9 +6,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from rights.actions.datamap import check_map
 from rights.connectors.base import Unavailable
 from rights.connectors.registry import check_system
 from rights.connectors.sqlcheck import Finding, check_edges
+from rights.datamap.parse import parse_mentioned
 from tests.rights.zoo import Collections, Zoo, make_map
 from tests.stack import Stack
 
@@ -204,6 +206,48 @@ def test_a_reference_between_types_that_cannot_be_compared_is_a_fault(make_zoo: 
     tables = PERSON + f"CREATE TABLE visit (id int PRIMARY KEY, person {type_}); CREATE INDEX ON visit (person);"
     found = faults(make_zoo(tables, {**ME, "visit": {"fields": CHILD}}))
     assert [finding.key for finding in found] == ([] if sound else ["edges zoo.person.id → zoo.visit.person"])
+
+
+TWO_SYSTEMS = {
+    "governance.yml": """
+systems: {zoo: {schema: zoo, entity: zoo}, other: {schema: other, entity: zoo}}
+collections:
+  zoo.person: {class: CONS, erase: {method: delete}}
+  other.note: {class: CONS, erase: {method: delete}}
+""",
+    "datasets/all.yml": """
+dataset:
+  - fides_key: zoo
+    name: Zoo
+    collections: [{name: person, fields: [{name: id, fides_meta: {primary_key: true, identity: account_no}}]}]
+  - fides_key: other
+    name: Other
+    collections:
+      - name: note
+        fields:
+          - {name: id, fides_meta: {primary_key: true}}
+          - {name: who, fides_meta: {references: [{dataset: zoo, field: person.id, direction: from}]}}
+""",
+}
+
+
+@pytest.mark.parametrize(("type_", "sound"), [("bigint", True), ("text", False)])
+def test_a_reference_into_another_system_is_held_against_both(
+    make_zoo: Zoos, ground: str, monkeypatch: pytest.MonkeyPatch, type_: str, sound: bool
+) -> None:
+    make_zoo(
+        PERSON + f"CREATE SCHEMA other; CREATE TABLE other.note (id int PRIMARY KEY, who {type_});"
+        "CREATE INDEX ON other.note (who);",
+        ME,
+    )
+    monkeypatch.setenv("SYSTEM_OTHER_URL", ground)
+    report = check_map(*parse_mentioned(TWO_SYSTEMS))
+    assert [finding.key for finding in report.findings] == ([] if sound else ["edges zoo.person.id → other.note.who"])
+
+
+def test_a_column_of_a_type_that_only_the_database_knows_is_let_pass(make_zoo: Zoos) -> None:
+    tables = PERSON.replace("name text", "name point").replace("born date", "born xid8")
+    assert ask(make_zoo(tables, ME)) == []
 
 
 # --- keys, views, partitions
@@ -402,10 +446,13 @@ def test_a_mask_of_the_primary_key_is_a_fault(make_zoo: Zoos) -> None:
     assert "primary key" in " ".join(finding.reason for finding in found)
 
 
+CHECKED = "ALTER TABLE person ADD CONSTRAINT has_name CHECK (name <> 'gone');"
+
+
 @pytest.mark.parametrize(
     "rule",
     [
-        "ALTER TABLE person ADD CONSTRAINT has_name CHECK (name <> 'gone');",
+        CHECKED,
         (
             "CREATE DOMAIN named AS text CONSTRAINT has_name CHECK (value <> 'gone');"
             "ALTER TABLE person ALTER name TYPE named;"
@@ -420,6 +467,12 @@ def test_a_mask_is_tried_on_rows_that_are_there_and_leaves_them_as_they_were(mak
     assert "has_name" in fault.reason
     assert faults(make_zoo(tables, masked(name={"constant": "left"}))) == []
     assert zoo.sql("SELECT name FROM zoo.person") == [("Chen",)]
+
+
+def test_a_mask_is_tried_although_another_collection_is_at_fault(make_zoo: Zoos) -> None:
+    tables = PERSON + CHECKED + "INSERT INTO person VALUES (1, '1', 'Chen'); CREATE TABLE visit (person int);"
+    zoo = make_zoo(tables, {**masked(name={"constant": "gone"}), "visit": {"fields": ["person, <- person.id"]}})
+    assert {finding.key for finding in faults(zoo)} == {"zoo.visit", "collections.zoo.person.erase"}
 
 
 def test_a_trial_that_succeeds_is_rolled_back(make_zoo: Zoos) -> None:
