@@ -18,7 +18,8 @@ from rights.connectors.sqldraft import Draft, draft_map
 from rights.connectors.sqlgrants import grant_system
 from rights.datamap import DataMap, Fault, FaultyMap, parse_documents, read_folder
 from rights.datamap.diff import Change, diff_maps
-from rights.datamap.parse import GOVERNANCE, Mentioned
+from rights.datamap.parse import GOVERNANCE
+from rights.datamap.values import Mentioned
 from rights.models import DataMapVersion
 
 

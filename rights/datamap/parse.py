@@ -24,6 +24,7 @@ from rights.datamap.values import (
     Edge,
     Entity,
     Field,
+    Mentioned,
     Predicate,
     System,
     Text,
@@ -91,14 +92,6 @@ def read_folder(folder: Path) -> dict[str, str]:
         raise FaultyMap([missing])
     names = [folder / GOVERNANCE, *sorted((folder / "datasets").glob("*.yml"))]
     return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in names}
-
-
-@dataclass(frozen=True)
-class Mentioned:
-    """What a dataset names, whether the governance plans it or not: by collection its fields, and the file it is in."""
-
-    file: str
-    fields: dict[str, frozenset[str]]
 
 
 def parse_documents(documents: Mapping[str, str]) -> DataMap:
