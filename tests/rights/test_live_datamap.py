@@ -204,9 +204,7 @@ def test_the_banks_draft_reaches_what_its_own_map_does(
 
 
 @pytest.mark.parametrize("identity", ["client.client_id", "client_id=client_id", "client.=x", ""])
-def test_an_identity_that_is_not_written_right_is_said(
-    bank: "psycopg.Connection[Any]", say: Say, identity: str
-) -> None:
+def test_an_identity_that_is_not_written_right_is_said(say: Say, identity: str) -> None:
     said = say("suggest", "pkdd99", "--schema", "pkdd99", "--identity", identity, fails=True)
     assert "table.column=kind" in said["error"]
 
