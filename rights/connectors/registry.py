@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from rights.connectors import sqlcheck
 from rights.connectors.base import Connector, Links, Seed, Snapshot
 from rights.connectors.sql import ANSWER_SECONDS, open_system
+from rights.connectors.sqlcatalog import LiveSchema, open_catalog, read_schema
+from rights.connectors.sqlcheck import Finding
 from rights.datamap import DataMap, Edge
 
 
@@ -41,3 +44,17 @@ def add_links(seed: Seed, *, system: str, data_map: DataMap, patience: float = A
         with open_snapshot(source, data_map, seed, patience=patience) as (snapshot, _):
             links |= snapshot.read_links(edges)
     return replace(seed, links=links)
+
+
+def read_system(system: str, *, schema: str) -> LiveSchema:
+    """A system's schema as it is now. Raises Unavailable or Refused."""
+    with open_catalog(system) as connection:
+        return read_schema(connection, schema)
+
+
+def check_system(system: str, data_map: DataMap, *, dataset_file: str) -> tuple[LiveSchema, list[Finding]]:
+    """A system's schema, and what it says against the map. Raises Unavailable or Refused."""
+    with open_catalog(system) as connection:
+        live = read_schema(connection, data_map.systems[system].schema)
+        found = sqlcheck.check_system(connection, live, system=system, data_map=data_map, dataset_file=dataset_file)
+        return live, found

@@ -350,10 +350,14 @@ class Fates:
         days = [summary.c.u for _, summary in summaries]
         latest = sa.func.greatest(*days, sa.null().cast(sa.Date)) if days else sa.null().cast(sa.Date)
         goes = sa.case(
-            (any_of("b"), BLOCKED), (any_of("o"), HOLD_OPEN), (latest.is_not(None), HOLD), (person, PERSON), else_=GO
+            (any_of("b"), BLOCKED),
+            (any_of("o"), HOLD_OPEN),
+            (latest.is_not(None), HOLD),
+            (person, PERSON),
+            else_=base.c.f,
         )
-        held = sa.case((any_of("o"), HOLD_OPEN), else_=HOLD)
-        fate = sa.case((base.c.f == GO, goes), (base.c.f == HOLD, held), else_=base.c.f)
+        held = sa.case((any_of("b"), BLOCKED), (any_of("o"), HOLD_OPEN), else_=HOLD)
+        fate = sa.case((base.c.f.in_([GO, PERSON]), goes), (base.c.f == HOLD, held), else_=base.c.f)
         until = sa.case((fate == HOLD, sa.func.greatest(base.c.u, latest)), else_=None)
         columns = [column for column in base.c if column.name not in {"f", "u"}]
         rows = sa.select(*columns, fate.label("f"), until.label("u")).select_from(joined)

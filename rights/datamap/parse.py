@@ -24,6 +24,7 @@ from rights.datamap.values import (
     DataMap,
     Edge,
     Entity,
+    Mentioned,
     Predicate,
     System,
     Text,
@@ -47,6 +48,12 @@ def parse_documents(documents: Mapping[str, str]) -> DataMap:
     """A map from its documents (name → YAML text). Raises FaultyMap with every fault found."""
     with without_collecting():
         return _Parser(documents).parse()
+
+
+def parse_mentioned(documents: Mapping[str, str]) -> tuple[DataMap, dict[str, Mentioned]]:
+    """A map, and by dataset what its documents mention beyond it. Raises FaultyMap."""
+    parser = _Parser(documents)
+    return parser.parse(), parser.mentioned()
 
 
 class _Parser:
@@ -95,6 +102,14 @@ class _Parser:
         if self.faults:
             raise FaultyMap(list(self._find_lines()))
         return parsed
+
+    def mentioned(self) -> dict[str, Mentioned]:
+        found: dict[str, Mentioned] = {}
+        for key, collection in self.fides.items():
+            dataset, _, name = key.partition(".")
+            known = found.setdefault(dataset, Mentioned(self.sources[key].file, {}))
+            known.fields[name] = frozenset(field.name for field in collection.fields)
+        return found
 
     def _digest(self) -> str:
         total = hashlib.sha256()

@@ -64,6 +64,14 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Mentioned:
+    """What a dataset names, whether the governance plans it or not: by collection its fields, and the file it is in."""
+
+    file: str
+    fields: dict[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
 class Edge:
     """The walk from one collection's fields to another's, for rows of the first that meet `when`.
 

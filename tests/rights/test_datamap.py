@@ -721,7 +721,8 @@ def change(folder: Path, name: str, before: str, after: str) -> None:
 @pytest.mark.role("owner")
 def test_check_says_that_a_sound_map_is_sound(shop: Shop, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("datamap", "check", str(folder), "--json")
-    assert json.loads(capsys.readouterr().out) == {"collections": 6, "systems": 1}
+    said = json.loads(capsys.readouterr().out)
+    assert (said["collections"], said["systems"], said["faults"]) == (6, 1, [])
 
 
 @pytest.mark.role("owner")
@@ -733,12 +734,14 @@ def test_check_names_a_table_that_the_live_database_does_not_have(shop: Shop, fo
 
 
 @pytest.mark.role("owner")
-def test_check_names_every_column_that_the_live_database_does_not_have(shop: Shop, folder: Path) -> None:
+def test_check_names_every_column_that_the_live_database_does_not_have(
+    shop: Shop, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     change(folder, "datasets/shop.yml", "- {name: page}", "- {name: page}\n          - {name: seen_on}")
     change(folder, "datasets/shop.yml", "- {name: opened_on}", "- {name: opened_on}\n          - {name: colour}")
-    with pytest.raises(CommandError) as caught:
+    with pytest.raises(SystemExit):
         call_command("datamap", "check", str(folder), "--json")
-    reasons = " ".join(fault["reason"] for fault in json.loads(str(caught.value))["faults"])
+    reasons = " ".join(fault["reason"] for fault in json.loads(capsys.readouterr().out)["faults"])
     assert "shop.visit has no column seen_on" in reasons
     assert "shop.customer has no column colour" in reasons
 

@@ -1,0 +1,495 @@
+"""Holds a data map against the live databases it describes: what is missing, of the wrong type, forbidden or unsafe.
+
+A fault keeps the map from being loaded; a warning is shown beside it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from psycopg.sql import Identifier
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from rights.connectors.sqlcatalog import LiveColumn, LiveIndex, LiveReference, LiveSchema, LiveTable, TableName
+from rights.connectors.sqlgrants import Rights, grant_table, is_erased_by_delete, needed_rights
+from rights.connectors.sqltypes import are_comparable, can_identify, fits, type_name
+from rights.datamap import Collection, DataMap, Edge, Predicate
+from rights.datamap.parse import GOVERNANCE
+
+DATABASE = "(database)"
+UNHELD = frozenset({"none", "CONS"})
+"""Classes of which nothing is kept once its purpose or consent has ended."""
+TRIED_ROWS, TRIAL_SECONDS = 20, 2
+Severity = Literal["fault", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a live database says against a map. A fault stops the loading, a warning is shown."""
+
+    severity: Severity
+    file: str
+    key: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.file}: {self.key}: {self.reason} {self.remedy}"
+
+
+def may_stay(item: Collection, data_map: DataMap) -> bool:
+    """Whether a record of the collection can outlive a deletion: held, kept, blocked or masked instead."""
+    classes = {clause.data_class for clause in item.classes}
+    blocked = any(item.entity in each.entities and classes & set(each.blocks) for each in data_map.blockers.values())
+    return bool(
+        classes - UNHELD or item.while_relationship or item.confidential or item.mask or item.restrict or blocked
+    )
+
+
+def stated_key(item: Collection) -> tuple[str, ...]:
+    """What the map says names a record; the database's own primary key comes before it."""
+    return item.key_fields or tuple(field.name for field in item.fields if field.primary_key)
+
+
+def edge_pairs(edge: Edge) -> tuple[tuple[str, str], ...]:
+    """The fields an edge joins, as (source field, target field)."""
+    return tuple(zip(edge.source_fields, edge.target_fields, strict=True))
+
+
+def check_system(
+    connection: Connection, live: LiveSchema, *, system: str, data_map: DataMap, dataset_file: str
+) -> list[Finding]:
+    """Every finding about one system; masks are tried on a few rows in a transaction that is rolled back."""
+    checker = _Checker(live, system=system, data_map=data_map, dataset_file=dataset_file)
+    found = list(checker.check())
+    return [*found, *_try_masks(connection, live, [item for item in checker.sound if item.mask])]
+
+
+def check_edges(data_map: DataMap, schemas: Mapping[str, LiveSchema]) -> Iterator[Finding]:
+    """Joins of columns whose types cannot be compared, also from one system to another. `schemas` by system."""
+    for edge in data_map.edges:
+        ends = []
+        for collection in (edge.source, edge.target):
+            item = data_map.collections[collection]
+            table = schemas[item.system].tables.get(item.name) if item.system in schemas else None
+            ends.append(table)
+        source, target = ends
+        if source is None or target is None:
+            continue
+        for source_field, target_field in edge_pairs(edge):
+            one, other = source.columns.get(source_field), target.columns.get(target_field)
+            if one and other and not are_comparable(one.type, other.type):
+                yield Finding(
+                    "fault",
+                    GOVERNANCE,
+                    f"edges {edge.source}.{source_field} → {edge.target}.{target_field}",
+                    f"joins {type_name(one.type)} with {type_name(other.type)}, which cannot be compared.",
+                    "Refer to a column of the same type, or take the reference out of the dataset.",
+                )
+
+
+class _Checker:
+    def __init__(self, live: LiveSchema, *, system: str, data_map: DataMap, dataset_file: str) -> None:
+        self.live = live
+        self.map = data_map
+        self.system = system
+        self.dataset_file = dataset_file
+        self.items = {item.name: item for item in data_map.of_system(system)}
+        self.sound: list[Collection] = []
+        """Collections whose table is as the map says, and whose mask can be tried."""
+
+    def check(self) -> Iterator[Finding]:
+        if not self.live.exists:
+            key = f"systems.{self.system}.schema"
+            near = _near(self.live.name, self.live.other_schemas) or "Correct the name."
+            yield Finding("fault", GOVERNANCE, key, f"The database has no schema {self.live.name}.", near)
+            return
+        if not self.live.may_use:
+            grant = f"GRANT USAGE ON SCHEMA {_quote(self.live.name)} TO {_quote(self.live.role)};"
+            yield Finding("fault", DATABASE, self.live.name, f"{self.live.role} may not use the schema.", grant)
+        for item in self.items.values():
+            table = self.live.tables.get(item.name)
+            if table is None:
+                yield self._missing_table(item)
+                continue
+            parts = (self._columns, self._key, self._kind, self._rights, self._masks)
+            found = [finding for part in parts for finding in part(item, table)]
+            yield from found
+            if self.live.may_use and all(finding.severity == "warning" for finding in found):
+                self.sound.append(item)
+        yield from self._predicates()
+        yield from self._references()
+        yield from self._indexes()
+
+    def _missing_table(self, item: Collection) -> Finding:
+        remedy = _near(item.name, self.live.tables) or "Correct the name, or take the collection out of the map."
+        reason = f"{item.key} has no table {item.name} in the schema {self.live.name} of the live database."
+        return Finding("fault", self.dataset_file, item.key, reason, remedy)
+
+    def _columns(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
+        for field in item.fields:
+            column = table.columns.get(field.name)
+            key = f"{item.key}.{field.name}"
+            if column is None:
+                reason = f"{item.key} has no column {field.name} in the live database."
+                remedy = _near(field.name, table.columns) or "Correct the name, or take the field out of the dataset."
+                yield Finding("fault", self.dataset_file, key, reason, remedy)
+            elif field.identity and not can_identify(column.type):
+                reason = f"is of type {type_name(column.type)}, which no {field.identity} can be compared with."
+                yield Finding("fault", self.dataset_file, key, reason, "Name the column that holds the identity.")
+        for name in ("trigger", "cutoff"):
+            column = table.columns.get(getattr(item, name) or "")
+            if column and not isinstance(column.type, sa.Date | sa.DateTime | sa.types.NullType):
+                reason = f"{column.name} is of type {type_name(column.type)} and gives no day."
+                remedy = "Name a column of type date or timestamp."
+                yield Finding("fault", GOVERNANCE, f"collections.{item.key}.{name}", reason, remedy)
+
+    def _key(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
+        if table.primary_key:
+            return
+        stated = stated_key(item)
+        if not stated:
+            what = "is a view, which has no key of its own" if table.is_view else "has no key"
+            remedy = "Mark the fields that name a record as its primary_key."
+            yield Finding("fault", self.dataset_file, item.key, f"{item.key} {what}.", remedy)
+        elif not table.is_view and not any(
+            index.unique and not index.partial and set(index.columns) <= set(stated) for index in table.indexes
+        ):
+            reason = f"Nothing keeps {', '.join(stated)} of {item.key} unique, and it is stated as the key."
+            remedy = f"CREATE UNIQUE INDEX ON {_quote(table.schema, table.name)} ({_columns(stated)});"
+            yield Finding("warning", self.dataset_file, item.key, reason, remedy)
+
+    def _kind(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
+        key = f"collections.{item.key}"
+        if both := sorted(name for schema, name in table.under if schema == self.live.name and name in self.items):
+            what = "is a partition of" if not table.is_view else "shows the rows of"
+            reason = f"{what} {', '.join(both)}, which the map plans as well: every record would count twice."
+            yield Finding("fault", GOVERNANCE, key, reason, "Take one of them out of the map.")
+        if table.kind == "m":
+            reason = "is a materialised view: a copy of other tables that nothing can be erased from."
+            remedy = "Plan the tables it is made from, and refresh it after each erasure."
+            yield Finding("fault", GOVERNANCE, key, reason, remedy)
+        elif is_erased_by_delete(item) and not table.lets_delete:
+            reason = "is a view that nothing can be deleted from."
+            yield Finding("fault", GOVERNANCE, f"{key}.erase", reason, "Plan the table behind it.")
+        elif item.mask and not table.lets_change:
+            reason = "is a view that nothing can be changed in."
+            yield Finding("fault", GOVERNANCE, f"{key}.erase", reason, "Plan the table behind it.")
+
+    def _rights(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
+        where = f"{table.schema}.{table.name}"
+        if table.bound:
+            reason = f"A row-level policy hides rows of {where} from {self.live.role}; what is hidden is not absent."
+            remedy = f"ALTER ROLE {_quote(self.live.role)} BYPASSRLS;"
+            yield Finding("fault", DATABASE, where, reason, remedy)
+        needed = needed_rights(item, self.map, self.live)
+        lacking = Rights(
+            frozenset(name for name in needed.read if not table.columns[name].may_read),
+            frozenset(name for name in needed.change if not table.columns[name].may_change),
+            needed.delete and not table.may_delete,
+        )
+        if lacking.read or lacking.change or lacking.delete:
+            said = [f"read {', '.join(sorted(lacking.read))}"] if lacking.read else []
+            said += [f"change {', '.join(sorted(lacking.change))}"] if lacking.change else []
+            said += ["delete its rows"] if lacking.delete else []
+            reason = f"{self.live.role} may not {', nor '.join(said)}."
+            yield Finding("fault", DATABASE, where, reason, grant_table(lacking, table, role=self.live.role))
+
+    def _masks(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
+        key = f"collections.{item.key}.erase"
+        for name, stated in item.mask.items():
+            column = table.columns.get(name)
+            for reason, remedy in _against_mask(column, _masked_with(stated)) if column else ():
+                yield Finding("fault", GOVERNANCE, f"{key}.{name}", f"{name} {reason}", remedy)
+            if name in table.primary_key:
+                reason = f"{name} is part of the primary key."
+                yield Finding("fault", GOVERNANCE, f"{key}.{name}", reason, "Mask other fields, or delete the record.")
+        for index in table.indexes:
+            if index.unique and set(index.columns) != set(table.primary_key):
+                yield from self._collision(item, table, index)
+
+    def _collision(self, item: Collection, table: LiveTable, index: LiveIndex) -> Iterator[Finding]:
+        """A second record masked with the same value, where the index lets a value be there once."""
+        masked = [name for name in index.columns if name and name in item.mask]
+        rest = {name for name in index.columns if name not in item.mask}
+        values = [_masked_with(item.mask[name]) for name in masked]
+        if not masked or (index.nulls_distinct and None in values):
+            return
+        if None not in rest and any(
+            other.unique and not other.partial and None not in other.columns and set(other.columns) <= rest
+            for other in table.indexes
+        ):
+            return
+        yield Finding(
+            "warning" if index.partial else "fault",
+            GOVERNANCE,
+            f"collections.{item.key}.erase.{masked[0]}",
+            f"{', '.join(masked)} must be unique ({index.name}); a second record could not be masked with it.",
+            'Mask it with "null" where the column allows it, or delete the record.',
+        )
+
+    def _predicates(self) -> Iterator[Finding]:
+        for key, collection, asked in self._asked():
+            item = self.map.collections[collection]
+            table = self.live.tables.get(item.name) if item.system == self.system else None
+            for name, op, value in asked:
+                column = table.columns.get(name) if table else None
+                if column is None or op in {"is_null", "not_null"}:
+                    continue
+                for one in value if op == "in" else (value,):
+                    if not fits(one, column.type):
+                        reason = f"{name} is of type {type_name(column.type)}, which {one!r} does not fit."
+                        yield Finding("fault", GOVERNANCE, key, reason, "Correct the value or the field.")
+
+    def _asked(self) -> Iterator[tuple[str, str, list[tuple[str, str, Any]]]]:
+        """Every value the map compares with or writes: (key, collection, [(field, operator, value)])."""
+        for item in self.items.values():
+            for clause in item.classes:
+                yield f"collections.{item.key}.class", item.key, _triples(clause.when)
+            yield (
+                f"collections.{item.key}.close",
+                item.key,
+                [(name, "set", value) for name, value in item.close.items()],
+            )
+        for edge in self.map.edges:
+            pairs = edge_pairs(edge)
+            sources, targets = (",".join(pair[side] for pair in pairs) for side in (0, 1))
+            yield f"edges {edge.source}.{sources} → {edge.target}.{targets}", edge.source, _triples(edge.when)
+        for key, blocker in self.map.blockers.items():
+            yield f"blockers.{key}.when", blocker.condition.collection, _triples(blocker.condition.when)
+        for entity in self.map.entities.values():
+            if entity.relationship:
+                where = f"entities.{entity.key}.relationship"
+                yield where, entity.relationship.collection, _triples(entity.relationship.when)
+        for consent in self.map.consents.values():
+            for part in ("match", "given", "withdraw"):
+                values = [(name, "set", value) for name, value in getattr(consent, part).items()]
+                yield f"consents.{consent.key}.{part}", consent.collection, values
+
+    @cached_property
+    def _planned(self) -> dict[TableName, Collection]:
+        """The collection of each table; a partition belongs to that of its parent."""
+        planned = {(self.live.name, name): item for name, item in self.items.items()}
+        for table in self.live.tables.values():
+            if table.is_partition and (table.schema, table.name) not in planned:
+                owners = [planned[base] for base in table.under if base in planned]
+                if owners:
+                    planned[(table.schema, table.name)] = owners[0]
+        return planned
+
+    def _references(self) -> Iterator[Finding]:
+        for item in self.items.values():
+            if item.name in self.live.tables and is_erased_by_delete(item):
+                yield from self._pulled_along(item)
+
+    def _pulled_along(self, item: Collection) -> Iterator[Finding]:
+        """What deleting a record of the collection does to rows that refer to it, however far a cascade goes."""
+        key = f"collections.{item.key}.erase"
+        waiting = [(self.live.name, item.name)]
+        seen = set(waiting)
+        while waiting:
+            parent = waiting.pop()
+            for reference in self.live.touching.get(parent, ()):
+                if reference.parent != parent:
+                    continue
+                child = self._planned.get(reference.child)
+                name = ".".join(reference.child)
+                if not reference.indexed:
+                    yield _unindexed(reference)
+                if reference.on_delete in {"NO ACTION", "RESTRICT"}:
+                    if child is None:
+                        reason = f"{name} refers to it ({reference.name}) and is not in the map: it may refuse erasure."
+                        yield Finding("warning", GOVERNANCE, key, reason, f"Add {name} to the map.")
+                    continue
+                does = "deletes" if reference.on_delete == "CASCADE" else "cuts off"
+                if child is not None and may_stay(child, self.map):
+                    reason = (
+                        f"Erasing it {does} records of {child.key} ({reference.name}, ON DELETE {reference.on_delete}),"
+                        " which may have to be kept."
+                    )
+                    yield Finding("fault", GOVERNANCE, key, reason, _no_action(reference))
+                elif child is None:
+                    severity: Severity = "fault" if reference.on_delete == "CASCADE" else "warning"
+                    reason = (
+                        f"Erasing it {does} rows of {name} ({reference.name}, ON DELETE {reference.on_delete}), which"
+                        " is not in the map, so that no plan shows them."
+                    )
+                    yield Finding(
+                        severity, GOVERNANCE, key, reason, f"Add {name} to the map, or: {_no_action(reference)}"
+                    )
+                    if reference.on_delete == "CASCADE" and reference.child not in seen:
+                        seen.add(reference.child)
+                        waiting.append(reference.child)
+
+    def _indexes(self) -> Iterator[Finding]:
+        """What the walk looks rows up by. An inbound foreign key has its warning already."""
+        told = {(reference.child, reference.columns) for reference in self.live.references}
+        asked: list[tuple[Collection, tuple[str, ...], str]] = [
+            (item, (field.name,), f"the identity {field.identity}")
+            for item in self.items.values()
+            for field in item.fields
+            if field.identity
+        ]
+        asked += [
+            (self.map.collections[edge.target], tuple(target for _, target in edge_pairs(edge)), edge.source)
+            for edge in self.map.edges
+            if self.map.collections[edge.target].system == self.system
+        ]
+        for item, columns, looked_up_by in asked:
+            table = self.live.tables.get(item.name)
+            if table is None or table.is_view or not set(columns) <= set(table.columns):
+                continue
+            if (
+                any(index.leads_with(columns) for index in table.indexes)
+                or ((table.schema, table.name), columns) in told
+            ):
+                continue
+            told.add(((table.schema, table.name), columns))
+            where = f"{table.schema}.{table.name}.{','.join(columns)}"
+            reason = f"has no index, and records are found there by {looked_up_by}: each look reads the whole table."
+            yield Finding("warning", DATABASE, where, reason, _create_index(table.schema, table.name, columns))
+
+
+def _unindexed(reference: LiveReference) -> Finding:
+    where = f"{'.'.join(reference.child)}.{','.join(reference.columns)}"
+    reason = f"refers to {'.'.join(reference.parent)} without an index: each erased record reads the whole table."
+    return Finding("warning", DATABASE, where, reason, _create_index(*reference.child, reference.columns))
+
+
+def _create_index(schema: str, table: str, columns: Sequence[str]) -> str:
+    return f"CREATE INDEX ON {_quote(schema, table)} ({_columns(columns)});"
+
+
+def _no_action(reference: LiveReference) -> str:
+    table, name, parent = _quote(*reference.child), _quote(reference.name), _quote(*reference.parent)
+    ours, theirs = _columns(reference.columns), _columns(reference.parent_columns)
+    return (
+        f"ALTER TABLE {table} DROP CONSTRAINT {name},"
+        f" ADD CONSTRAINT {name} FOREIGN KEY ({ours}) REFERENCES {parent} ({theirs});"
+    )
+
+
+def _quote(*names: str) -> str:
+    return Identifier(*names).as_string(None)
+
+
+def _columns(names: Iterable[str]) -> str:
+    return ", ".join(_quote(name) for name in names)
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """A sentence with the names that were probably meant, or nothing."""
+    lowered: dict[str, str] = {}
+    for each in known:
+        lowered.setdefault(each.lower(), each)
+    found = [lowered[match] for match in get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)]
+    return f"Did you mean {' or '.join(found)}?" if found else ""
+
+
+def _triples(predicates: Sequence[Predicate]) -> list[tuple[str, str, Any]]:
+    return [(item.field, item.op, item.value) for item in predicates]
+
+
+# --- masks
+
+
+def _masked_with(stated: Any) -> Any:
+    return stated["constant"] if isinstance(stated, Mapping) else None
+
+
+def _against_mask(column: LiveColumn, value: Any) -> Iterator[tuple[str, str]]:
+    if column.computed:
+        yield "is computed by the database and cannot be written.", "Mask the columns that it is computed from."
+        return
+    if value is None:
+        if not column.nullable:
+            yield "may not be null.", "Mask it with {constant: …}, or delete the record."
+        return
+    if not fits(value, column.type):
+        yield f"is of type {type_name(column.type)}, which the constant {value!r} does not fit.", "Correct it."
+    elif isinstance(column.type, sa.String) and not isinstance(column.type, sa.Enum):
+        length = column.type.length
+        if length is not None and len(str(value)) > length:
+            yield f"holds {length} characters, the constant has {len(str(value))}.", "Shorten the constant."
+
+
+def _try_masks(connection: Connection, live: LiveSchema, items: Sequence[Collection]) -> list[Finding]:
+    """Mask a few rows of each collection for a moment: only the database itself knows its CHECKs and triggers."""
+    found: list[Finding] = []
+    if not items:
+        return found
+    # The schema was read in a read-only snapshot on this very connection.
+    connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
+    with connection.begin() as transaction:
+        connection.execute(sa.text(f"SET LOCAL statement_timeout = {TRIAL_SECONDS * 1000}"))
+        connection.execute(sa.text("SET LOCAL lock_timeout = 500"))
+        connection.execute(sa.text("SET CONSTRAINTS ALL IMMEDIATE"))
+        for item in items:
+            try:
+                with connection.begin_nested():
+                    connection.execute(_trial(item, live.tables[item.name]))
+            except (DBAPIError, SQLAlchemyError) as error:
+                found.append(_refusal(item, error))
+        transaction.rollback()
+    return found
+
+
+def _trial(item: Collection, live: LiveTable) -> sa.Update:
+    columns = {name: column.type for name, column in live.columns.items()}
+    keys = live.primary_key or stated_key(item)
+    table = sa.table(live.name, *(sa.column(name, type_) for name, type_ in columns.items()), schema=live.schema)
+    some = table.alias("some")
+    chosen = sa.select(*(some.c[name] for name in keys)).limit(TRIED_ROWS)
+    values = {name: _masked_with(stated) for name, stated in item.mask.items()}
+    return sa.update(table).where(sa.tuple_(*(table.c[name] for name in keys)).in_(chosen)).values(values)
+
+
+def _refusal(item: Collection, error: SQLAlchemyError) -> Finding:
+    """What the database said, without the values that its message quotes."""
+    origin = getattr(error, "orig", None)
+    state = str(getattr(origin, "sqlstate", None) or type(error).__name__)
+    constraint = getattr(getattr(origin, "diag", None), "constraint_name", None)
+    key = f"collections.{item.key}.erase"
+    if state in {"55P03", "57014", "40001", "40P01"}:
+        reason = f"The mask could not be tried: the rows of {item.key} are busy ({state})."
+        return Finding("warning", GOVERNANCE, key, reason, "Check again when the system is quiet.")
+    by = f"the constraint {constraint}" if constraint else f"SQLSTATE {state}"
+    reason = f"The database refuses the mask ({by})."
+    return Finding("fault", GOVERNANCE, key, reason, "Mask other fields, or use another constant.")
+
+
+# --- coverage
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What of a live schema the datasets mention. `missing` holds tables and `table.column`s that they do not."""
+
+    system: str
+    columns: int
+    mentioned: int
+    missing: tuple[str, ...]
+
+    @property
+    def percent(self) -> float:
+        return round(100 * self.mentioned / self.columns, 1) if self.columns else 100.0
+
+
+def measure_coverage(live: LiveSchema, *, system: str, mentioned: Mapping[str, frozenset[str]]) -> Coverage:
+    """`mentioned`: by table, the fields of the datasets. Views and partitions show what tables hold."""
+    missing, columns, known = [], 0, 0
+    for table in live.tables.values():
+        if table.kind == "v" or table.is_partition:
+            continue
+        told = mentioned.get(table.name, frozenset()) & set(table.columns)
+        columns += len(table.columns)
+        known += len(told)
+        if table.name not in mentioned:
+            missing.append(table.name)
+        else:
+            missing += [f"{table.name}.{name}" for name in table.columns if name not in told]
+    return Coverage(system, columns, known, tuple(missing))
