@@ -267,6 +267,7 @@ class _Parser:
             raise _Missing("while", f"{body['while']} is not known.", "Write while: relationship, or leave it out.")
         if body.get("key") and body["key"] not in REASONS:
             raise _Missing("key", f"{body['key']} has no text.", "Use the key of a reason, such as OK.PURPOSE_END.")
+        trigger, trigger_entity = self._trigger(body)
         collection = Collection(
             key=key,
             system=dataset,
@@ -277,7 +278,8 @@ class _Parser:
             classes=classes,
             fields=fields,
             products=tuple(str(item) for item in body.get("product") or ()),
-            trigger=body.get("trigger"),
+            trigger=trigger,
+            trigger_entity=trigger_entity,
             cutoff=body.get("cutoff"),
             mask=dict(erase.get("fields") or {}),
             basis=_as_text(basis) if basis else None,
@@ -298,6 +300,17 @@ class _Parser:
                 GOVERNANCE, f"collections.{key}", f"has no field {column}.", "Correct it or add it to the dataset."
             )
         return collection
+
+    def _trigger(self, body: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """The column that starts the period, or the company whose relationship's end does (`relationship:<entity>`)."""
+        stated = body.get("trigger")
+        kind, colon, entity = str(stated or "").partition(":")
+        if not colon or kind != "relationship":
+            return stated, None
+        known = {*self._section("entities"), *(system.get("entity") for system in self._section("systems").values())}
+        if entity not in known:
+            raise _Missing("trigger", f"{entity or 'no company'} is not an entity.", "Use a key of entities.")
+        return None, entity
 
     def _classes(self, key: str, body: Mapping[str, Any]) -> tuple[ClassClause, ...]:
         stated = _need(body, "class")

@@ -83,7 +83,11 @@ class ClassClause:
 
 @dataclass(frozen=True)
 class Collection:
-    """One planned collection. `trigger` None: no column starts the period, so a hold has no end yet."""
+    """One planned collection. `trigger` None: no column starts the period, so a hold has no end yet.
+
+    With `trigger_entity` the period starts when the relationship with that company ends: a fact the portal keeps, for
+    systems that have no field for it.
+    """
 
     key: str
     system: str
@@ -95,6 +99,7 @@ class Collection:
     fields: tuple[Field, ...]
     products: tuple[str, ...] = ()
     trigger: str | None = None
+    trigger_entity: str | None = None
     cutoff: str | None = None
     mask: Mapping[str, Any] = field(default_factory=dict)
     basis: Text | None = None
