@@ -312,7 +312,7 @@ def check_draft(draft: RuleDraft, *, version: int, known: Sequence[Rule], data_m
         problems.append(str(error))
     problems += _wrong_predecessor(draft, version=version, known=known)
     if not problems:
-        problems += _contradictions(draft.to_kernel(version=version), known)
+        problems += _contradictions(draft.to_kernel(version=version), [rule for rule in known if rule.active])
     return problems
 
 
@@ -334,24 +334,18 @@ def _wrong_predecessor(draft: RuleDraft, *, version: int, known: Sequence[Rule])
         problems.append(_("It would take effect before %(rule)s did; correct the date.") % names)
     if not draft.to_kernel(version=version).overlaps(before):
         problems.append(_("It shares no class and company with %(rule)s, so it cannot supersede it.") % names)
-    rivals = [
-        other
-        for other in known
-        if other.code not in {draft.code, before.code}
-        and other.supersedes == draft.supersedes != ""
-        and other.overlaps(draft.to_kernel(version=version))
-    ]
-    problems += [
-        _("%(rival)s supersedes %(rule)s for the same classes and companies; name others, or supersede that one.")
-        % {"rival": rival.label, **names}
-        for rival in rivals
-    ]
     return problems
 
 
 def _contradictions(rule: Rule, known: Sequence[Rule]) -> list[str]:
-    """A maximum that could end before a minimum of law or regulation which applies to the same records."""
-    found = []
+    """What among active rules cannot stand beside it: another successor of the same rule, and a maximum that could end
+    before a minimum of law or regulation; each for the same records."""
+    found = [
+        _("%(rival)s supersedes %(rule)s for the same classes and companies; name others, or supersede that one.")
+        % {"rival": other.label, "rule": rule.supersedes}
+        for other in known
+        if other.code != rule.code and other.supersedes == rule.supersedes != "" and other.overlaps(rule)
+    ]
     superseded = predecessor_of(rule, known)
     for other in known:
         if other.bound is rule.bound or not other.overlaps(rule) or other == superseded:
@@ -382,7 +376,7 @@ def require_fresh(seen: object, fresh: object) -> None:
 
 
 def _standing_rules(*, active_only: bool = False) -> tuple[Rule, ...]:
-    """Rules that count when a proposal is judged: active ones, and with them other proposals' names."""
+    """Active rules, and with them the proposals, which a proposal may supersede."""
     rows = RetentionRule.objects.filter(withdrawn_at__isnull=True)
     if active_only:
         rows = rows.filter(activated_at__isnull=False)

@@ -9,6 +9,7 @@ import pytest
 from tests.stack import Stack
 
 if TYPE_CHECKING:
+    from tests.rights.rulebook import Rulebook
     from tests.rights.shop import Shop
     from tests.rights.zoo import Zoos
 
@@ -34,3 +35,13 @@ def make_zoo(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Zoos]":
     zoos = zoo.Zoos(stack, monkeypatch.setenv)
     yield zoos
     zoos.close()
+
+
+@pytest.fixture
+def rulebook(shop: "Shop") -> "Iterator[Rulebook]":
+    """Two administrators, and the rules as shipped again after the test: no other test shall meet its rules."""
+    from tests.rights import rulebook as rulebooks  # noqa: PLC0415 - settings are not made yet when this file is read
+
+    book = rulebooks.open_rulebook(shop)
+    yield book
+    book.put_back()
