@@ -308,8 +308,11 @@ def check_draft(draft: RuleDraft, *, version: int, known: Sequence[Rule], data_m
         problems.append(_("The rule would end before it takes effect; correct one of the two dates."))
     try:
         duration_months(draft.duration)
-    except ValueError as error:
-        problems.append(str(error))
+    except ValueError:
+        problems.append(
+            _("%(text)s is no duration in whole years and months, up to 100 years, such as P5Y or P6M; days are not"
+              " counted.") % {"text": draft.duration or "“”"}
+        )  # fmt: skip
     problems += _wrong_predecessor(draft, version=version, known=known)
     if not problems:
         problems += _contradictions(draft.to_kernel(version=version), [rule for rule in known if rule.active])

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import pytest
+from django.utils import translation
 
 from tests.stack import Stack
 
@@ -39,9 +40,11 @@ def make_zoo(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Zoos]":
 
 @pytest.fixture
 def rulebook(shop: "Shop") -> "Iterator[Rulebook]":
-    """Two administrators, and the rules as shipped again after the test: no other test shall meet its rules."""
+    """Two administrators who read English, and the rules as shipped again after the test: no other test shall meet its
+    rules."""
     from tests.rights import rulebook as rulebooks  # noqa: PLC0415 - settings are not made yet when this file is read
 
     book = rulebooks.open_rulebook(shop)
-    yield book
+    with translation.override("en"):
+        yield book
     book.put_back()

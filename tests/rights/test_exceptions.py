@@ -280,8 +280,8 @@ def test_what_a_law_still_holds_is_not_released_early_and_the_rule_is_named(
     for scope in (of_one, {"request": held, **of_one}, {"collection": "shop.orders"}):
         with pytest.raises(ExceptionRefused, match=r"AML-5-TXN.*2027-02-10"):
             rulebook.except_(rulebook.draft(Effect.RELEASE, **scope))
-    with pytest.raises(ExceptionRefused, match=r"AML-5-KYC.*2031-11-23"):
-        rulebook.except_(rulebook.draft(Effect.RELEASE, data_class="KYC"))
+    with pytest.raises(ExceptionRefused, match=r"AML-5-TXN.*2031-11-23"):
+        rulebook.except_(rulebook.draft(Effect.RELEASE, data_class="LOAN"))
     assert not RetentionException.objects.exists()
 
 
