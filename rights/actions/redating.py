@@ -89,7 +89,7 @@ def _redate_page(
         if hold.last_day and change.last_day and change.last_day > hold.last_day:
             place = (hold.request_id, hold.system, hold.last_day)
             later[place] = max(later.get(place, change.last_day), change.last_day)
-    for parent in _kept_for_children(page, rules) if later else ():
+    for parent in _kept_for_children(found, page, holds=holds, rules=rules) if later else ():
         said = changes.get(parent.pk) or Change(parent.last_day, parent.rule, parent.key)
         follows = later.get((parent.request_id, parent.system, parent.last_day or date.min))
         if follows and said.last_day and follows > said.last_day:
@@ -119,7 +119,8 @@ def tell(requests: Iterable[UUID], *, cause: str, now: datetime) -> None:
     last: dict[UUID, date] = defaultdict(lambda: date.min)
     live = Hold.objects.filter(request_id__in=list(requests), released_at__isnull=True, last_day__isnull=False)
     last.update(live.values_list("request_id").annotate(last=Max("last_day")).order_by())
-    for request in Request.objects.filter(pk__in=list(last)).select_related("subject"):
+    told = Request.objects.filter(pk__in=list(last)).select_related("subject").only("reference", "subject__id")
+    for request in told:
         notify(
             user=request.subject,
             request=request,
@@ -130,16 +131,20 @@ def tell(requests: Iterable[UUID], *, cause: str, now: datetime) -> None:
         )
 
 
-def _kept_for_children(page: Sequence[UUID], rules: Sequence[Rule]) -> list[Hold]:
+def _kept_for_children(
+    found: QuerySet[Hold], page: Sequence[UUID], *, holds: Sequence[Hold], rules: Sequence[Rule]
+) -> list[Hold]:
     """Live holds whose day is not what their own rules give. One under an exception is not told apart; it is read
     again before its release."""
     known = {rule.label: rule for rule in rules}
-    found = []
-    live = Hold.objects.filter(request_id__in=page, released_at__isnull=True, last_day__isnull=False)
-    for hold in live.order_by("id").select_for_update(of=("self",)):
+    kept = []
+    others = Hold.objects.filter(request_id__in=page, released_at__isnull=True, last_day__isnull=False).exclude(
+        pk__in=found.filter(request_id__in=page).order_by().values("pk")
+    )
+    for hold in [*holds, *others.order_by("id").select_for_update(of=("self",))]:
         labels = {label for label in hold.rule.split("/") if label}
         if not labels <= known.keys():
             continue
         if hold.last_day not in {last_day(hold.trigger_on, known[label]) for label in labels if hold.trigger_on}:
-            found.append(hold)
-    return found
+            kept.append(hold)
+    return kept

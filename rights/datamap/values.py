@@ -191,6 +191,13 @@ class DataMap:
     def of_system(self, system: str) -> tuple[Collection, ...]:
         return self._by_system.get(system, ())
 
+    def label_of(self, key: str, language: str) -> str:
+        """What a step's collection is called: also a relationship that ends, which is a company's service."""
+        kind, _, entity = key.partition(":")
+        if kind == "relationship" and entity in self.entities:
+            return self.entities[entity].service(language)
+        return self.collections[key].label(language) if key in self.collections else key
+
     def edges_into(self, collection: str) -> tuple[Edge, ...]:
         return tuple(edge for edge in self.edges if edge.target == collection)
 

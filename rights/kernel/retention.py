@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 
 DAY = timedelta(days=1)
@@ -120,6 +121,7 @@ class Governing:
 LONGEST_MONTHS = 100 * 12
 
 
+@lru_cache(maxsize=256)
 def duration_months(duration: str) -> int:
     """Months of an ISO 8601 duration of years and months, such as P5Y or P6M. Raises ValueError for any other."""
     match = _DURATION.fullmatch(duration)

@@ -17,6 +17,7 @@ from portal.core.clock import SHANGHAI
 from rights.actions import hold, redating, retention, review
 from rights.actions.datamap import store_documents
 from rights.actions.retention import RuleRefused, StalePreview
+from rights.datamap import FaultyMap, parse_documents
 from rights.kernel.plan import Fate
 from rights.kernel.retention import Bound, Count, Rank, Rule, cutoff, last_day
 from rights.kernel.states import Kind
@@ -457,6 +458,16 @@ KEPT_HERE = GOVERNANCE.replace(
     '{class: KYC, trigger: closed_on, cutoff: opened_on, close: {set: {closed_on: "@today"}}, erase: {method: delete}}',
     '{class: KYC, trigger: "relationship:shop", cutoff: opened_on, erase: {method: delete}}',
 ).replace("    relationship: {in: shop.customer, when: [{field: closed_on, op: is_null}]}\n", "")
+
+
+def test_a_relationship_with_a_company_that_is_none_is_a_fault_of_the_map() -> None:
+    wrong = KEPT_HERE.replace("relationship:shop", "relationship:bank")
+    with pytest.raises(FaultyMap, match=r"collections.shop.customer.trigger: bank is not an entity"):
+        parse_documents({"governance.yml": wrong, "datasets/shop.yml": DATASET})
+    parsed = parse_documents({"governance.yml": KEPT_HERE, "datasets/shop.yml": DATASET})
+    item = parsed.collections["shop.customer"]
+    assert (item.trigger, item.trigger_entity) == (None, "shop")
+    assert parsed.label_of("relationship:shop", "zh-hans") == "商店"
 
 
 def test_the_portal_keeps_the_end_of_a_relationship_that_the_system_has_no_field_for(shop: Shop) -> None:
