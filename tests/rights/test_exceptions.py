@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 
 from portal.core import ledger
 from portal.core.clock import SHANGHAI
-from rights.actions import exceptions, hold, review
+from rights.actions import exceptions, hold
 from rights.actions.exceptions import ExceptionRefused
 from rights.actions.retention import StalePreview
 from rights.kernel.retention import Bound, Effect
@@ -34,7 +34,7 @@ def at(year: int, month: int, day: int, hour: int = 9) -> datetime:
 def plan(shop: Shop, request: Request | None = None) -> dict[str, list[tuple[str, int, str, date | None, str | None]]]:
     """By collection: fate, count, key, last day and rule."""
     found: dict[str, list[tuple[str, int, str, date | None, str | None]]] = {}
-    for line in review.live_plan(request or shop.file(), now=NOW).lines:
+    for line in shop.plan(request or shop.file()).lines:
         found.setdefault(line.collection, []).append(
             (line.fate.value, line.count, line.key, line.last_release, line.rule)
         )
@@ -96,7 +96,7 @@ def test_a_maximum_ends_an_exception_before_its_day(shop: Shop, rulebook: Rulebo
     rulebook.except_(rulebook.draft(collection="shop.orders"))
     found = plan(shop)["shop.orders"]
     assert [(fate, count) for fate, count, *_ in found] == [("erase", 1), ("hold", 2)]
-    matter_plan = review.live_plan(shop.file(), now=at(2026, 12, 2))
+    matter_plan = shop.plan(shop.file(), now=at(2026, 12, 2))
     orders = {line.fate.value: line.count for line in matter_plan.lines if line.collection == "shop.orders"}
     assert orders == {"erase": 2, "hold": 1}
 

@@ -14,7 +14,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 
 from portal.core import ledger
 from portal.core.clock import SHANGHAI
-from rights.actions import hold, redating, retention, review
+from rights.actions import hold, redating, retention
 from rights.actions.datamap import store_documents
 from rights.actions.retention import RuleRefused, StalePreview
 from rights.datamap import FaultyMap, parse_documents
@@ -45,7 +45,7 @@ def deletion(shop: Shop) -> Request:
 
 def lines(shop: Shop, collection: str) -> list[tuple[str, str, date | None, str | None]]:
     """What a deletion asked for now would do: fate, key, last day and rule."""
-    plan = review.live_plan(shop.file(), now=NOW)
+    plan = shop.plan(shop.file())
     return [(line.fate.value, line.key, line.last_release, line.rule) for line in plan.lines
             if line.collection == collection]  # fmt: skip
 
