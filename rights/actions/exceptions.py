@@ -216,7 +216,8 @@ def _apply_approved(*, now: datetime) -> int:
     waiting = RetentionException.objects.filter(
         approved_at__isnull=False, applied_at__isnull=True, ended_at__isnull=True, expires_on__gte=today
     )
-    for row in waiting.order_by("approved_at", "pk"):
+    # By effect: an early release ends the longer ends of the same tick, and a suspension outlasts both.
+    for row in waiting.order_by("effect", "approved_at", "pk"):
         data_map, rules = load_live_map(), active_rules()
         found = holds_in_scope(row, data_map)
         if Effect(row.effect) is Effect.RELEASE:
