@@ -103,6 +103,20 @@ TEMPLATES: dict[str, Template] = {
         "Held records were erased",
         "Records of request {reference} whose period was over have been erased. Sign in to see what is left.",
     ),
+    "redated": Template(
+        "申请 {reference}：保留日期有变化",
+        "你的一部分信息仍依法保留，日期有变化：最晚到 {until}。登录可以看到每一项的原因和日期。" + _RIGHTS,
+        "Request {reference}: a date has changed",
+        "Part of your data is still kept by law and its date has changed: {until} at the latest. Sign in to see the "
+        "reason and date of each part. " + _RIGHTS_EN,
+    ),
+    "exception_ending": Template(
+        "一项保留例外将于 {until} 结束",
+        "到期后它自动结束，被它保留的记录按规则删除。仍然需要的话，请重新提出并由另一人批准。",
+        "A retention exception ends on {until}",
+        "It ends by itself; what it keeps is then erased by the rules. If it is still needed, propose a new one for "
+        "somebody else to approve.",
+    ),
     "due_soon": Template(
         "案件 {reference} 将于 {due} 到期",
         "请尽快处理。",

@@ -9,18 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 
 import structlog
 
+from accounts.models import User
 from rights.blockers import blocks_cancellation, read_blockers, read_relationships, systems_to_ask_first
 from rights.connectors.base import Anchor, ConnectorError, FateCount, Policy, Seed, Snapshot, Term
 from rights.connectors.registry import open_snapshot
-from rights.datamap import Collection, DataMap, Edge
+from rights.datamap import Collection, DataMap, Edge, Predicate
 from rights.kernel.clock import local_day
 from rights.kernel.plan import BlockerFact, Fate, Line, Plan
-from rights.kernel.retention import Rule, cutoff
+from rights.kernel.retention import Bound, Effect, Exemption, Rule, cutoff, governing, last_day
 from rights.kernel.states import Kind
+from rights.models import Request
+from rights.queries import exemptions_of, relationship_ends
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +42,7 @@ class Matter:
     """Whose records a request concerns and how far it reaches. Empty `entities`: all companies.
 
     `decided` is what a reviewer settled for lines that needed a person: collection → erase, keep or refer.
+    `exemptions` and `ended` (company → the day its relationship ended) are facts that the portal keeps: `with_facts`.
     """
 
     kind: Kind
@@ -47,6 +51,8 @@ class Matter:
     entities: frozenset[str] = frozenset()
     purposes: frozenset[str] = frozenset()
     decided: Mapping[str, str] = field(default_factory=dict)
+    exemptions: tuple[Exemption, ...] = ()
+    ended: Mapping[str, date] = field(default_factory=dict)
 
     def seed(self, *, now: datetime) -> Seed:
         return Seed(identities=self.identities, today=local_day(now), scope_cutoff=self.scope_cutoff)
@@ -58,6 +64,15 @@ class Matter:
         if self.entities and collection.entity not in self.entities:
             return False
         return self.kind is not Kind.WITHDRAWAL or collection.consent in self.purposes
+
+
+def with_facts(matter: Matter, *, subject: User, request: Request | None = None) -> Matter:
+    """The matter with what the portal itself knows: exceptions to retention, and relationships that ended."""
+    return replace(
+        matter,
+        exemptions=exemptions_of(subject, request=request),
+        ended=relationship_ends(subject, request=request),
+    )
 
 
 @dataclass(frozen=True)
@@ -198,13 +213,15 @@ def make_policy(
     closing = closing_entities(matter, data_map)
     if matter.kind is Kind.ACCESS or not matter.concerns(item):
         return Policy(item.key, fixed=Fate.KEEP)
+    today = local_day(now)
+    default = _trigger_default(item, matter=matter, closing=closing, today=today)
+    terms = _terms(item, rules, exemptions=matter.exemptions, trigger_default=default, today=today)
     if matter.decided.get(item.key) in {"keep", "refer"}:
-        return Policy(item.key, otherwise=Fate.PERSON, terms=_terms(item, rules, now=now))
+        return Policy(item.key, otherwise=Fate.PERSON, terms=terms, trigger_default=default)
     if blocking_keys(item, matter=matter, blockers=blockers):
         return Policy(item.key, fixed=Fate.BLOCKED)
     if item.while_relationship and item.entity in relationships - closing:
         return Policy(item.key, fixed=Fate.KEEP)
-    terms = _terms(item, rules, now=now)
     decided = matter.decided.get(item.key) == "erase"
     if decided:
         terms = tuple(term for term in terms if term.rule or term.until)
@@ -212,9 +229,16 @@ def make_policy(
         item.key,
         otherwise=Fate.MASK if item.mask else Fate.ERASE,
         terms=terms,
-        trigger_default=local_day(now) if item.entity in closing and item.trigger in item.close else None,
+        trigger_default=default,
         ignore_shared=decided,
     )
+
+
+def _trigger_default(item: Collection, *, matter: Matter, closing: frozenset[str], today: date) -> date | None:
+    """The day that stands in for a trigger no record has: a relationship that ended, or that this request ends."""
+    if item.trigger_entity:
+        return matter.ended.get(item.trigger_entity) or (today if item.trigger_entity in closing else None)
+    return today if item.entity in closing and item.trigger in item.close else None
 
 
 def blocking_keys(item: Collection, *, matter: Matter, blockers: Iterable[BlockerFact]) -> tuple[str, ...]:
@@ -312,7 +336,7 @@ def make_line(item: Collection, count: FateCount, *, matter: Matter, policy: Pol
         case Fate.HOLD if count.count <= count.open_ended:
             key = "HOLD.RELATION_ACTIVE"
         case Fate.HOLD:
-            key = hold_key(policy)
+            key = hold_key(policy, until=count.last)
         case Fate.PERSON:
             undecided = any(term.rule is None and term.until is None for term in policy.terms)
             key = "HOLD.NO_RULE" if undecided else "SHARED.OWNERS"
@@ -338,15 +362,35 @@ def make_line(item: Collection, count: FateCount, *, matter: Matter, policy: Pol
 
 
 def rule_label(policy: Policy) -> str | None:
-    """The rules that hold a collection's records, by their labels."""
+    """The rules and exceptions that hold a collection's records, by their labels."""
     names = (term.rule.label if term.rule else term.label for term in policy.terms if term.rule or term.until)
-    return "/".join(dict.fromkeys(names)) or None
+    return "/".join(dict.fromkeys(name for name in names if name)) or None
 
 
-def hold_key(policy: Policy) -> str:
-    """The reason key of a dated hold. A parent without a rule of its own is kept for its children's sake."""
+def group_label(policy: Policy, *, trigger_on: date | None, until: date | None) -> str | None:
+    """The rules and exceptions that give a group of held records its last day; all of them where none does (a parent
+    that is kept for its children's sake, or no day yet)."""
+    if trigger_on is None or until is None:
+        return rule_label(policy)
+    deciding = tuple(
+        term
+        for term in policy.terms
+        if until == (term.until or (last_day(trigger_on, term.rule) if term.rule else None))
+    )
+    return rule_label(replace(policy, terms=deciding)) or rule_label(policy)
+
+
+def hold_key(policy: Policy, *, until: date | None) -> str:
+    """The reason key of a hold that ends on `until`. A parent without a rule of its own is kept for its children's
+    sake; an exception that has to look like any other hold has no key of its own."""
+    named = [term.key for term in policy.terms if term.until and term.until == until and term.key]
+    if named:
+        return named[0]
     rules = [term.rule for term in policy.terms if term.rule]
-    return "HOLD.AML" if not rules or any(rule.code.startswith("AML") for rule in rules) else "HOLD.LAW"
+    excepted = any(term.until for term in policy.terms)
+    if any(rule.code.startswith("AML") for rule in rules) or not (rules or excepted):
+        return "HOLD.AML"
+    return "HOLD.LAW"
 
 
 def _unknown_line(item: Collection) -> Line:
@@ -361,20 +405,89 @@ def _unknown_line(item: Collection) -> Line:
     )
 
 
-def _terms(item: Collection, rules: Sequence[Rule], *, now: datetime) -> tuple[Term, ...]:
-    today = local_day(now)
-    terms = []
+def _terms(
+    item: Collection,
+    rules: Sequence[Rule],
+    *,
+    exemptions: Sequence[Exemption],
+    trigger_default: date | None,
+    today: date,
+) -> tuple[Term, ...]:
+    """What holds a collection's records: the minimum rules that govern its classes, then exceptions.
+
+    A maximum bounds whatever is no minimum: past its last day neither an exception nor the want of a rule keeps a
+    record.
+    """
+    terms: list[Term] = []
     for clause in item.classes:
-        if clause.data_class in UNRETAINED:
-            continue
-        found = [
-            rule
-            for rule in rules
-            if rule.applies_to(data_class=clause.data_class, entity=item.entity)
-            and rule.effective_from <= today
-            and (rule.effective_to is None or today <= rule.effective_to)
+        covering = [
+            exemption
+            for exemption in exemptions
+            if exemption.until >= today
+            and exemption.covers(collection=item.key, data_class=clause.data_class, entity=item.entity)
         ]
-        terms += [Term(clause.when, rule, cutoff(rule, today=today)) for rule in found]
-        if not found:
-            terms.append(Term(clause.when, None, None))
+        bounds = _Bounds(item, rules, data_class=clause.data_class, trigger_default=trigger_default, today=today)
+        if clause.data_class not in UNRETAINED:
+            found = governing(rules, data_class=clause.data_class, entity=item.entity, today=today)
+            terms += [Term(clause.when, each.rule, each.cutoff) for each in found]
+            if not found and not any(exemption.effect is Effect.RELEASE for exemption in covering):
+                terms += [Term((*clause.when, *bound), None, None) for bound in bounds.before_the_end(today)]
+        terms += exemption_terms(covering, when=clause.when, bounds=bounds)
     return tuple(terms)
+
+
+def exemption_terms(covering: Sequence[Exemption], *, when: tuple[Predicate, ...], bounds: "_Bounds") -> list[Term]:
+    """What exceptions hold. One that releases early ends longer ends, never a suspension or a rule."""
+    released = any(exemption.effect is Effect.RELEASE for exemption in covering)
+    terms: list[Term] = []
+    for item in covering:
+        if item.effect is Effect.SUSPEND or (item.effect is Effect.EXTEND and not released):
+            terms += [
+                Term((*when, *bound), None, None, until=item.until, label=item.label, key=item.key)
+                for bound in bounds.before_the_end(item.until)
+            ]
+            terms += bounds.cut_short(when, until=item.until)
+    return terms
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """The maximum that bounds a class of a collection, as conditions on its records' trigger.
+
+    A record without a trigger has no end yet. Each condition is a list of predicates; several of them mean "or".
+    """
+
+    item: Collection
+    rules: Sequence[Rule]
+    data_class: str
+    trigger_default: date | None
+    today: date
+
+    def maximum(self) -> Rule | None:
+        """The one in force that ends first."""
+        found = governing(
+            self.rules, data_class=self.data_class, entity=self.item.entity, today=self.today, bound=Bound.MAXIMUM
+        )
+        return min((each.rule for each in found), key=lambda rule: last_day(self.today, rule), default=None)
+
+    def before_the_end(self, day: date) -> list[tuple[Predicate, ...]]:
+        """Records whose maximum is not over on `day`."""
+        maximum = self.maximum()
+        if maximum is None:
+            return [()]
+        edge = cutoff(maximum, today=day)
+        if self.item.trigger_column is None:
+            return [()] if self.trigger_default is None or self.trigger_default >= edge else []
+        return [(Predicate(self.item.trigger_column, "ge", edge),), (Predicate(self.item.trigger_column, "is_null"),)]
+
+    def cut_short(self, when: tuple[Predicate, ...], *, until: date) -> list[Term]:
+        """Records that an exception until `until` holds only to the end of their maximum, which comes sooner."""
+        maximum = self.maximum()
+        if maximum is None:
+            return []
+        first, last = cutoff(maximum, today=self.today), cutoff(maximum, today=until)
+        if self.item.trigger_column is None:
+            if self.trigger_default is None or not first <= self.trigger_default < last:
+                return []
+            return [Term(when, maximum, first)]
+        return [Term((*when, Predicate(self.item.trigger_column, "lt", last)), maximum, first)]

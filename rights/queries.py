@@ -8,9 +8,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from accounts.models import User
 from rights.kernel import clock
 from rights.kernel.plan import Plan
-from rights.kernel.retention import Rule
+from rights.kernel.retention import Exemption, Rule
 from rights.kernel.states import OPEN_STATES, State
-from rights.models import Hold, Notice, Request, RetentionRule, Step
+from rights.models import Hold, Notice, RelationshipEnd, Request, RetentionException, RetentionRule, Step
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,36 @@ def stored_plan(request: Request) -> Plan | None:
 
 
 def active_rules() -> tuple[Rule, ...]:
-    return tuple(rule.to_kernel() for rule in RetentionRule.objects.filter(active=True).order_by("code", "version"))
+    """Every rule that two admins made active, those that a successor has overtaken included: the kernel says which of
+    them governs what on which day."""
+    found = RetentionRule.objects.filter(activated_at__isnull=False, withdrawn_at__isnull=True)
+    return tuple(rule.to_kernel() for rule in found.order_by("code", "version"))
+
+
+def exemptions_of(user: User, *, request: Request | None = None) -> tuple[Exemption, ...]:
+    """The approved exceptions that touch a person's records: theirs, this case's, and those of everybody."""
+    mine = Q(subject=user, request__isnull=True) | Q(subject__isnull=True)
+    if request is not None:
+        mine |= Q(request=request)
+    found = RetentionException.objects.filter(mine, approved_at__isnull=False, ended_at__isnull=True).order_by("id")
+    # These columns and no others: the web role may not read why.
+    names = ("effect", "until", "collection", "data_class", "entity", "label", "key")
+    return tuple(row.to_kernel() for row in found.only("id", *names))
+
+
+def relationship_ends(user: User, *, request: Request | None = None) -> dict[str, date]:
+    """Company → the day its relationship with the person ended, as the portal keeps it.
+
+    The holds of a request go by the end that it met or brought about: a customer who came back and left again does not
+    prolong them.
+    """
+    ends = RelationshipEnd.objects.filter(user=user).order_by("ended_on")
+    filed = clock.local_day(request.received_at) if request and request.received_at else None
+    found: dict[str, date] = {}
+    for entity, day in ends.values_list("entity", "ended_on"):
+        if filed is None or entity not in found or found[entity] < filed:
+            found[entity] = day
+    return found
 
 
 def held_of(user: User) -> QuerySet[Hold]:

@@ -186,7 +186,7 @@ def _words(item: Collection, policy: Policy, blockers: Sequence[BlockerFact], ma
         name=json.dumps(item.key, ensure_ascii=False),
         blocked=key(Fate.BLOCKED),
         person=key(Fate.PERSON),
-        held=json.dumps(hold_key(policy)),
+        held=json.dumps(hold_key(policy, until=None)),
         open_ended=json.dumps("HOLD.RELATION_ACTIVE"),
         gone=key(Fate.ERASE),
         rule=json.dumps(rule_label(policy)),

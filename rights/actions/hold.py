@@ -5,13 +5,14 @@ from datetime import datetime
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, Max, OuterRef
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from rights.connectors.base import ConnectorError
 from rights.connectors.registry import connect
 from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import local_day
-from rights.models import Hold, Request, Step
+from rights.kernel.retention import Effect
+from rights.models import Hold, Request, RetentionException, Step
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +25,9 @@ def schedule_releases(*, now: datetime) -> list[Request]:
         request=OuterRef("request"), collection=OuterRef("collection"), verb="release"
     ).exclude(state=Step.State.DONE)
     # What waits already, or for a system that is away, must not hide what comes after it in the page.
-    lapsed = Hold.objects.filter(~Exists(under_way), last_day__lt=local_day(now), released_at__isnull=True)
+    lapsed = Hold.objects.filter(
+        ~Exists(under_way), ~Exists(_suspensions(now=now)), last_day__lt=local_day(now), released_at__isnull=True
+    )
     if not lapsed.exists():
         return []
     data_map = load_live_map()
@@ -36,6 +39,25 @@ def schedule_releases(*, now: datetime) -> list[Request]:
         if _schedule(request, collections, data_map=data_map, now=now):
             found.append(request)
     return found
+
+
+def _suspensions(*, now: datetime) -> QuerySet[RetentionException]:
+    """Exceptions that keep a hold which has lapsed: those approved since the last tick have not dated it anew yet.
+
+    One for a class is left to the release itself, which reads each record's class.
+    """
+    return RetentionException.objects.filter(
+        Q(subject__isnull=True) | Q(subject=OuterRef("request__subject")),
+        Q(request__isnull=True) | Q(request=OuterRef("request")),
+        Q(collection="") | Q(collection=OuterRef("collection")),
+        Q(entity="") | Q(entity=OuterRef("entity")),
+        data_class="",
+        effect=Effect.SUSPEND.value,
+        approved_at__isnull=False,
+        applied_at__isnull=True,
+        ended_at__isnull=True,
+        until__gte=local_day(now),
+    )
 
 
 def report_orphans(*, now: datetime) -> int:

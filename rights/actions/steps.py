@@ -22,18 +22,35 @@ from django.db.models import Max
 
 from portal.core import keyring
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
-from rights.connectors.base import HeldGroup, Key, Refused, Unavailable
+from rights.connectors.base import HeldGroup, Key, Policy, Refused, Unavailable
 from rights.connectors.registry import add_links, connect
 from rights.datamap import DataMap
 from rights.exports import write_package
 from rights.kernel.clock import local_day
 from rights.kernel.plan import Fate, Plan
-from rights.kernel.retention import Rule
+from rights.kernel.retention import Exemption, Rule
 from rights.kernel.states import Kind
-from rights.models import Batch, ConsentEvent, CorrectionRecord, Hold, Package, Request, Step
+from rights.models import (
+    Batch,
+    ConsentEvent,
+    CorrectionRecord,
+    Hold,
+    HoldRevision,
+    Package,
+    RelationshipEnd,
+    Request,
+    Step,
+)
 from rights.notices import notify
-from rights.planning import Matter, closing_entities, hold_key, open_reading, rule_label
-from rights.queries import reviewed_collections
+from rights.planning import (
+    Matter,
+    closing_entities,
+    group_label,
+    hold_key,
+    open_reading,
+    with_facts,
+)
+from rights.queries import active_rules, exemptions_of, reviewed_collections
 
 BATCH_ROWS = 10_000
 LEASE = timedelta(seconds=90)
@@ -41,6 +58,8 @@ LOOK_AGAIN = timedelta(days=1)
 PACKAGE_DAYS = 7
 EXPORT_ATTEMPTS = 6
 """How often a package waits for a system that is away before it is handed out with the gap named."""
+RELATIONSHIP = "relationship:"
+"""A close step with this before a company's key writes down in the portal that the relationship ended."""
 _SEAL = "rights.batch"
 
 
@@ -114,6 +133,9 @@ def make_steps(request: Request, *, plan: Plan, matter: Matter, data_map: DataMa
             for item in data_map.collections.values():
                 if item.entity in closing and item.close:
                     add("close", item.key)
+            kept_here = {item.trigger_entity for item in data_map.collections.values() if item.trigger_entity}
+            for entity in sorted(closing & kept_here):
+                add("close", f"{RELATIONSHIP}{entity}")
     going = {line.collection: line for line in plan.of(Fate.ERASE, Fate.MASK)}
     held = {line.collection: line for line in plan.of(Fate.HOLD)}
     for system in dict.fromkeys(line.system for line in plan.lines):
@@ -147,7 +169,9 @@ def _erase(work: Work) -> int:
     connector = connect(step.system, work.data_map)
     unmoved: list[Key] = []
     while True:
-        with open_reading(work.matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
+        # Read anew for each batch: an exception that is approved meanwhile keeps what is not gone yet.
+        matter = with_facts(work.matter, subject=work.request.subject, request=work.request)
+        with open_reading(matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
             snapshot,
             reading,
         ):
@@ -188,19 +212,18 @@ def _close_batch(work: Work, batch: Batch, *, gone: int) -> None:
         Batch.objects.filter(pk=batch.pk, closed_at__isnull=True).update(closed_at=work.moment(), gone=gone, keys=None)
 
 
-def _hold(work: Work) -> int:
+def _hold(work: Work, *, gone: int = 0) -> int:
+    """Write down what is held; `gone` is how many records a release has just erased."""
     step = work.step
-    with open_reading(work.matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
+    rules = active_rules()
+    matter = with_facts(work.matter, subject=work.request.subject, request=work.request)
+    with open_reading(matter, system=step.system, data_map=work.data_map, rules=rules, now=work.now) as (
         snapshot,
         reading,
     ):
         groups = snapshot.group_holds(reading.policies, step.collection)
-    _write_holds(
-        work,
-        groups,
-        rule=rule_label(reading.policies[step.collection]) or "",
-        key=hold_key(reading.policies[step.collection]),
-    )
+    policy = reading.policies[step.collection]
+    _write_holds(work, groups, policy=policy, gone=gone, by=(rules, matter.exemptions))
     if any(group.last_day is None for group in groups) and step.verb != "release":
         _look_again_tomorrow(work)
     return sum(group.count for group in groups)
@@ -247,7 +270,7 @@ def _release(work: Work) -> int:
     if Fate.PERSON in fates and not {"keep", "refer"} & set(work.matter.decided.values()):
         # Their period is over, but they are somebody else's too: they stay held until a person has decided.
         raise Refused(f"Records of {step.collection} whose period is over also belong to somebody else: decide.")
-    _hold(work)
+    _hold(work, gone=gone)
     if not _unreleased(work).exists():
         notify(
             user=work.request.subject, request=work.request, kind="released", once=step.collection, now=work.moment()
@@ -265,37 +288,126 @@ def _unreleased(work: Work) -> Any:
     return Hold.objects.filter(request=work.request, collection=work.step.collection, released_at__isnull=True)
 
 
-def _write_holds(work: Work, groups: Sequence[HeldGroup], *, rule: str, key: str) -> None:
-    """Make the holds of this request and collection what the system says: new ones, changed counts, released ones."""
-    wanted = {(group.trigger_on, group.last_day): group.count for group in groups}
+def _write_holds(
+    work: Work,
+    groups: Sequence[HeldGroup],
+    *,
+    policy: Policy,
+    gone: int,
+    by: tuple[tuple[Rule, ...], tuple[Exemption, ...]],
+) -> None:
+    """Make the holds of this request and collection what the system says, read by these rules and exceptions.
+
+    A hold whose trigger or last day is another one now, or whose period has begun, gets a revision; what is no longer
+    there is released, and what is new is added. People who had been told another date are told the new one, once.
+    """
     item = work.data_map.collections[work.step.collection]
     with transaction.atomic():
         work.write()
-        for hold in _unreleased(work).select_for_update():
-            count = wanted.pop((hold.trigger_on, hold.last_day), None)
-            if count is None:
-                Hold.objects.filter(pk=hold.pk).update(released_at=work.moment())
-            elif count != hold.count:
-                Hold.objects.filter(pk=hold.pk).update(count=count)
-        if not wanted:
-            return
-        vault = vault_of(work.request.subject, identities=work.matter.identities, now=work.now)
-        Hold.objects.bulk_create(
-            Hold(
-                vault=vault,
-                request=work.request,
-                entity=item.entity,
-                system=item.system,
-                collection=item.key,
-                rule=rule,
-                key=key if last_day else "HOLD.RELATION_ACTIVE",
-                trigger_on=trigger_on,
-                last_day=last_day,
-                count=count,
-                created_at=work.moment(),
+        held = list(_unreleased(work).select_for_update().order_by("id"))
+        if by != (active_rules(), exemptions_of(work.request.subject, request=work.request)):
+            # A rule or an exception came meanwhile and may have dated these holds: its dates must stand.
+            raise Unavailable("The retention rules changed while the holds were read.")
+        released, pairs, fresh = match_holds(held, groups, gone=gone, today=local_day(work.now))
+        Hold.objects.filter(pk__in=[hold.pk for hold in released]).update(released_at=work.moment())
+        moved = [
+            revise(hold, group, policy=policy, now=work.moment())
+            for hold, group in pairs
+            if (hold.trigger_on, hold.last_day, hold.count) != (group.trigger_on, group.last_day, group.count)
+        ]
+        if fresh:
+            vault = vault_of(work.request.subject, identities=work.matter.identities, now=work.now)
+            Hold.objects.bulk_create(
+                Hold(
+                    vault=vault,
+                    request=work.request,
+                    entity=item.entity,
+                    system=item.system,
+                    collection=item.key,
+                    created_at=work.moment(),
+                    **_said_of(group, policy),
+                )
+                for group in fresh
             )
-            for (trigger_on, last_day), count in wanted.items()
+        begun = work.step.verb == "release" and any(group.last_day for group in fresh)
+        if (any(moved) or begun) and any(group.last_day for group in groups):
+            until = max(group.last_day for group in groups if group.last_day).isoformat()
+            notify(
+                user=work.request.subject,
+                request=work.request,
+                kind="redated",
+                params={"until": until},
+                once=f"step:{work.step.pk}:{until}",
+                now=work.moment(),
+            )
+
+
+def match_holds(
+    held: Sequence[Hold], groups: Sequence[HeldGroup], *, gone: int, today: date
+) -> tuple[list[Hold], list[tuple[Hold, HeldGroup]], list[HeldGroup]]:
+    """Holds that are over, holds with what the system says of them now, and groups that no hold stands for yet.
+
+    A group belongs to the hold with its trigger. A trigger that changed does not say from what: the rest is taken in
+    the order in which dates change, first those that had none. `gone` records of lapsed holds were erased; they did
+    not move.
+    """
+    left = {(group.trigger_on, group.last_day): group for group in groups}
+    pairs: list[tuple[Hold, HeldGroup]] = []
+    rest: list[Hold] = []
+    for hold in held:
+        same = left.pop((hold.trigger_on, hold.last_day), None)
+        if same is None:
+            rest.append(hold)
+        else:
+            pairs.append((hold, same))
+    for hold in list(rest):
+        by_trigger = next((key for key in left if key[0] == hold.trigger_on and hold.trigger_on is not None), None)
+        if by_trigger is not None:
+            pairs.append((hold, left.pop(by_trigger)))
+            rest.remove(hold)
+    over: list[Hold] = []
+    for hold in list(rest):
+        if hold.last_day and hold.last_day < today and gone >= hold.count:
+            gone -= hold.count
+            over.append(hold)
+            rest.remove(hold)
+    rest.sort(key=lambda hold: (hold.last_day is not None, hold.last_day or today))
+    for hold in rest:
+        key = next((key for key in left if key[1] is not None), next(iter(left), None))
+        if key is None:
+            over.append(hold)
+        else:
+            pairs.append((hold, left.pop(key)))
+    return over, pairs, list(left.values())
+
+
+def revise(hold: Hold, group: HeldGroup, *, policy: Policy, now: datetime) -> bool:
+    """Give a hold what is true of it now and keep what it said; whether its day is another one."""
+    said = _said_of(group, policy)
+    changed = hold.last_day != group.last_day
+    if changed or hold.trigger_on != group.trigger_on:
+        HoldRevision.objects.create(
+            hold=hold,
+            at=now,
+            cause="trigger",
+            old_rule=hold.rule,
+            old_key=hold.key,
+            old_trigger_on=hold.trigger_on,
+            old_last_day=hold.last_day,
+            **{name: said[name] for name in ("rule", "key", "trigger_on", "last_day")},
         )
+    Hold.objects.filter(pk=hold.pk).update(**said)
+    return changed
+
+
+def _said_of(group: HeldGroup, policy: Policy) -> dict[str, Any]:
+    return {
+        "rule": group_label(policy, trigger_on=group.trigger_on, until=group.last_day) or "",
+        "key": hold_key(policy, until=group.last_day) if group.last_day else "HOLD.RELATION_ACTIVE",
+        "trigger_on": group.trigger_on,
+        "last_day": group.last_day,
+        "count": group.count,
+    }
 
 
 def _correct(work: Work) -> int:
@@ -334,6 +446,14 @@ def _withdraw_consent(work: Work) -> int:
 
 
 def _close(work: Work) -> int:
+    if work.step.collection.startswith(RELATIONSHIP):
+        entity = work.step.collection.removeprefix(RELATIONSHIP)
+        RelationshipEnd.objects.get_or_create(
+            request=work.request,
+            entity=entity,
+            defaults={"user": work.request.subject, "ended_on": local_day(work.now)},
+        )
+        return 0
     item = work.data_map.collections[work.step.collection]
     return connect(item.system, work.data_map).set_fields(
         add_links(work.matter.seed(now=work.now), system=item.system, data_map=work.data_map),
@@ -398,13 +518,14 @@ def release_matter(request: Request) -> Matter | None:
     hold = request.holds.select_related("vault").filter(released_at__isnull=True).first()
     if hold is None or hold.vault.destroyed_at:
         return None
-    return Matter(
+    matter = Matter(
         kind=Kind.DELETION,
         identities=open_vault(hold.vault),
         scope_cutoff=request.received_at,
         entities=frozenset(request.details.get("entities") or ()),
         decided=reviewed_collections(request),
     )
+    return with_facts(matter, subject=request.subject, request=request)
 
 
 _TAGS: dict[str, tuple[type, Callable[[str], Any]]] = {

@@ -20,7 +20,7 @@ from rights.kernel.plan import Fate, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Request
 from rights.notices import notify
-from rights.planning import Matter, make_plan, review_reasons
+from rights.planning import Matter, make_plan, review_reasons, with_facts
 from rights.queries import active_rules, due_of, reviewed_collections
 from rights.transitions import move
 
@@ -48,7 +48,7 @@ class Preview:
 def matter_of(request: Request) -> Matter:
     """The matter of a request, as its draft or its submission states it."""
     details: Mapping[str, Any] = request.details
-    return Matter(
+    matter = Matter(
         kind=Kind(request.kind),
         identities=get_identities(request.subject),
         scope_cutoff=request.received_at,
@@ -56,6 +56,15 @@ def matter_of(request: Request) -> Matter:
         purposes=frozenset(details.get("purposes") or ()),
         decided=reviewed_collections(request) if request.received_at else {},
     )
+    return with_facts(matter, subject=request.subject, request=request)
+
+
+def matter_for(
+    user: User, *, kind: Kind, entities: frozenset[str] = frozenset(), purposes: frozenset[str] = frozenset()
+) -> Matter:
+    """The matter of a person who has not asked for anything yet."""
+    matter = Matter(kind=kind, identities=get_identities(user), entities=entities, purposes=purposes)
+    return with_facts(matter, subject=user)
 
 
 def preview(matter: Matter, *, now: datetime) -> Preview:

@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 from accounts.models import User
 from portal.core import ledger, outbox
 from portal.core.models import beat
+from rights.actions import exceptions, retention
 from rights.actions.hold import report_orphans, schedule_releases
 from rights.actions.steps import package_path
 from rights.actions.upkeep import keep_up
@@ -29,6 +30,7 @@ HEARTBEAT = "tick"
 def tick(*, now: datetime, dispatch: Callable[[Request], None]) -> dict[str, int]:
     """One tick. `dispatch` hands a request to a worker, or advances it at once. The numbers say what was found."""
     parts: dict[str, Callable[[], int]] = {
+        "redated": lambda: retention.carry_out(now=now) + exceptions.carry_out(now=now),
         "released": lambda: len(schedule_releases(now=now)),
         "orphaned": lambda: report_orphans(now=now),
         "advanced": lambda: _dispatch_due(dispatch, now=now),

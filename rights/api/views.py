@@ -22,7 +22,6 @@ from rest_framework.views import APIView
 
 from accounts import stepup
 from accounts.authority import principals_for
-from accounts.identities import get_identities
 from accounts.models import User
 from accounts.standin import check_sign_in
 from accounts.tokens import VALID, TokenAuthentication, issue_token, revoke_token
@@ -33,7 +32,6 @@ from rights.api.presenting import describe_due, describe_plan, describe_reason
 from rights.kernel.states import Kind, State
 from rights.models import Event, Notice, Request
 from rights.notices import render_notice
-from rights.planning import Matter
 from rights.queries import stored_plan
 from rights.web.forms import clean_value
 
@@ -267,7 +265,7 @@ def _clean_item(item: dict[str, str], index: int) -> dict[str, str]:
 
 def _require_forfeits(details: dict[str, Any], *, subject: User) -> None:
     """What lapses with a service must be given up expressly."""
-    matter = Matter(kind=Kind.CANCELLATION, identities=get_identities(subject), entities=frozenset(details["entities"]))
+    matter = submit.matter_for(subject, kind=Kind.CANCELLATION, entities=frozenset(details["entities"]))
     seen = submit.preview(matter, now=clock.now())
     lapsing = {
         fact.key for fact in seen.plan.blockers if fact.cancel == "forfeit" and fact.entity in details["entities"]
@@ -433,9 +431,9 @@ class PlanView(PersonView):
     def get(self, request: ApiRequest) -> Response:
         asked = read_query(shapes.PlanQuery, request, lists=("entity", "purpose"))
         user, now = person_of(request), clock.now()
-        matter = Matter(
+        matter = submit.matter_for(
+            user,
             kind=Kind(asked["kind"]),
-            identities=get_identities(user),
             entities=frozenset(asked.get("entity", ())),
             purposes=frozenset(asked.get("purpose", ())),
         )

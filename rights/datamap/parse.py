@@ -266,6 +266,7 @@ class _Parser:
         if body.get("key") and body["key"] not in REASONS:
             raise _Missing("key", f"{body['key']} has no text.", "Use the key of a reason, such as OK.PURPOSE_END.")
         erase = body["erase"]
+        trigger, trigger_entity = self._trigger(body)
         collection = Collection(
             key=key,
             system=source.system,
@@ -276,7 +277,8 @@ class _Parser:
             classes=classes,
             fields=source.make_fields(),
             products=tuple(str(item) for item in body.get("product") or ()),
-            trigger=body.get("trigger"),
+            trigger=trigger,
+            trigger_entity=trigger_entity,
             cutoff=body.get("cutoff"),
             mask=dict(erase.get("fields") or {}),
             basis=_as_text(basis) if basis else None,
@@ -311,6 +313,17 @@ class _Parser:
             )
         self._tell(GOVERNANCE, rules.find_contradictions(collection, body), f"collections.{key}.")
         return collection
+
+    def _trigger(self, body: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """The field that starts the period, or the company whose relationship's end does (`relationship:<entity>`)."""
+        stated = body.get("trigger")
+        kind, colon, entity = str(stated or "").partition(":")
+        if not colon or kind != "relationship":
+            return stated, None
+        known = {*self._section("entities"), *(system.get("entity") for system in self._section("systems").values())}
+        if entity not in known:
+            raise _Missing("trigger", f"{entity or 'no company'} is not an entity.", "Use a key of entities.")
+        return None, entity
 
     def _edges(self, collections: Mapping[str, Collection]) -> tuple[Edge, ...]:
         def read_when(where: str, collection: str, stated: Any) -> tuple[Predicate, ...]:

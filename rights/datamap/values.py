@@ -97,11 +97,12 @@ class ClassClause:
 class Collection:
     """One planned collection.
 
-    `trigger` is a column, `dataset.collection.field` of a row it hangs on, or `relationship:<entity>` where the portal
-    keeps the day; None: nothing starts the period, so a hold has no end yet. `key_fields`: what
-    governance says names a record, where the database does not. `restrict`: the records are not erased, only no longer
-    used. `anonymised`: nobody's any more; `derived`: worked out from other collections. `passed`: the
-    `dataset.collection.field` where it stays written that a check was passed, once its image is gone.
+    `trigger` is a column or `dataset.collection.field` of a row that a record hangs on; with `trigger_entity` the
+    period starts when the relationship with that company ends, a day the portal keeps; neither: nothing starts it, so a
+    hold has no end yet. `key_fields`: what governance says names a record, where the database does not. `restrict`: the
+    records are not erased, only no longer used. `anonymised`: nobody's any more; `derived`: worked out from other
+    collections. `passed`: the `dataset.collection.field` where it stays written that a check was passed, once its image
+    is gone.
     """
 
     key: str
@@ -114,6 +115,7 @@ class Collection:
     fields: tuple[Field, ...]
     products: tuple[str, ...] = ()
     trigger: str | None = None
+    trigger_entity: str | None = None
     cutoff: str | None = None
     mask: Mapping[str, Any] = field(default_factory=dict)
     basis: Text | None = None
@@ -136,21 +138,15 @@ class Collection:
     @property
     def trigger_column(self) -> str | None:
         """The collection's own column that starts the period, if one does."""
-        return self.trigger if self.trigger and not self.trigger_source and not self.trigger_entity else None
+        return None if self.trigger_source else self.trigger
 
     @property
     def trigger_source(self) -> tuple[str, str] | None:
         """(collection, field) where the trigger stands in another collection's row."""
-        if not self.trigger or self.trigger_entity or any(item.name == self.trigger for item in self.fields):
+        if not self.trigger or any(item.name == self.trigger for item in self.fields):
             return None
         source, _, name = self.trigger.rpartition(".")
         return (source, name) if source else None
-
-    @property
-    def trigger_entity(self) -> str | None:
-        """The entity whose relationship's end, kept by the portal, starts the period."""
-        kind, _, entity = (self.trigger or "").partition(":")
-        return entity if kind == "relationship" and entity else None
 
     @property
     def basis_kind(self) -> str:
@@ -262,6 +258,13 @@ class DataMap:
         return tuple(
             edge for edge in self.edges if self.collections[edge.source].system != self.collections[edge.target].system
         )
+
+    def label_of(self, key: str, language: str) -> str:
+        """What a step's collection is called: also a relationship that ends, which is a company's service."""
+        kind, _, entity = key.partition(":")
+        if kind == "relationship" and entity in self.entities:
+            return self.entities[entity].service(language)
+        return self.collections[key].label(language) if key in self.collections else key
 
     @cached_property
     def _by_system(self) -> dict[str, tuple[Collection, ...]]:

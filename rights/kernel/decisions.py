@@ -175,6 +175,21 @@ REASONS: dict[str, Reason] = {
             "The law keeps these until that day. We store them, do not use them, erase them the next day and tell you.",
         ),
         Reason(
+            "HOLD.LITIGATION",
+            _P,
+            "个人信息保护法第 13、47 条",
+            "处理法律纠纷或调查需要用到，暂不删除，最晚保留到这一天。期间只存放、不作他用。",
+            "A legal claim or an investigation needs these, so they are not erased yet; that day is the latest. They "
+            "are stored and used for nothing else.",
+        ),
+        Reason(
+            "HOLD.EXTENDED",
+            _P,
+            "个人信息保护法第 13、19、47 条",
+            "因为特定的法定事由，保留期延长到这一天。期间只存放、不使用。",
+            "For a particular reason in law these are kept longer, until that day. We store them and do not use them.",
+        ),
+        Reason(
             "HOLD.NO_RULE",
             _H,
             "个人信息保护法第 47 条",

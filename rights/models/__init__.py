@@ -4,7 +4,14 @@ from rights.models.consent import ConsentEvent, CorrectionRecord
 from rights.models.datamap import DataMapVersion
 from rights.models.messages import Notice
 from rights.models.requests import Batch, Decision, Event, Package, Question, Request, Step
-from rights.models.retention import Hold, RetentionRule, SubjectVault
+from rights.models.retention import (
+    Hold,
+    HoldRevision,
+    RelationshipEnd,
+    RetentionException,
+    RetentionRule,
+    SubjectVault,
+)
 
 __all__ = [
     "Batch",
@@ -14,10 +21,13 @@ __all__ = [
     "Decision",
     "Event",
     "Hold",
+    "HoldRevision",
     "Notice",
     "Package",
     "Question",
+    "RelationshipEnd",
     "Request",
+    "RetentionException",
     "RetentionRule",
     "Step",
     "SubjectVault",

@@ -13,12 +13,11 @@ from django.utils.translation import gettext as _
 from accounts.identities import get_identities
 from accounts.models import User
 from portal.core import clock
-from rights.actions.submit import Preview, preview
+from rights.actions.submit import Preview, matter_for, preview
 from rights.datamap import DataMap, load_live_map
 from rights.kernel.plan import GOING, Fate, Line, Plan
 from rights.kernel.states import Kind
 from rights.models import Request
-from rights.planning import Matter
 from rights.records import read_consents, read_present, read_services
 from rights.templatetags.look import listed, on_text, records
 from rights.web import language_of_page
@@ -47,7 +46,7 @@ def preview_of(
     entities: frozenset[str] = frozenset(),
     purposes: frozenset[str] = frozenset(),
 ) -> Preview:
-    return preview(Matter(kind=kind, identities=get_identities(user), entities=entities, purposes=purposes), now=now)
+    return preview(matter_for(user, kind=kind, entities=entities, purposes=purposes), now=now)
 
 
 def named_company(request: HttpRequest, data_map: DataMap) -> frozenset[str]:

@@ -15,10 +15,9 @@ from accounts.identities import get_identities
 from accounts.models import User
 from accounts.permissions import subject_required
 from portal.core import clock
-from rights.actions.submit import Preview, preview
+from rights.actions.submit import Preview, matter_for, preview
 from rights.kernel.clock import local_day
 from rights.kernel.states import OPEN_STATES, Kind
-from rights.planning import Matter
 from rights.queries import held_of
 from rights.records import read_consents
 from rights.web import language_of_page, person_of
@@ -41,7 +40,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
 def _show_home(request: HttpRequest) -> HttpResponse:
     user, now = person_of(request), clock.now()
     language = language_of_page()
-    seen = preview(Matter(kind=Kind.DELETION, identities=get_identities(user)), now=now)
+    seen = preview(matter_for(user, kind=Kind.DELETION), now=now)
     companies = present_companies(seen.plan, seen.data_map, language=language, url_of=company_url)
     return render(
         request,

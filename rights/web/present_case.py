@@ -554,7 +554,7 @@ def system_label(key: str, data_map: DataMap, language: str) -> str:
 
 
 def collection_label(key: str, data_map: DataMap, language: str) -> str:
-    return data_map.collections[key].label(language) if key in data_map.collections else key
+    return data_map.label_of(key, language)
 
 
 def recipients_of(plan: Plan, data_map: DataMap) -> str:

@@ -52,7 +52,7 @@ def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, lan
         if step.state == Step.State.DONE and step.verb in {*ERASING, "correct"} and not step.done:
             continue
         row = rows.setdefault((entity, state, kind), _Row(entity, state, kind))
-        row.names.append(item.label(language) if item else step.collection)
+        row.names.append(data_map.label_of(step.collection, language))
         if state == "held":
             # Each round holds anew all that stays, so the last one of a collection is what is held of it.
             before = row.held.get(step.collection, (step.round, 0))

@@ -5,10 +5,12 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import pytest
+from django.utils import translation
 
 from tests.stack import Stack
 
 if TYPE_CHECKING:
+    from tests.rights.rulebook import Rulebook
     from tests.rights.shop import Shop
     from tests.rights.zoo import Zoos
 
@@ -34,3 +36,15 @@ def make_zoo(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Zoos]":
     zoos = zoo.Zoos(stack, monkeypatch.setenv)
     yield zoos
     zoos.close()
+
+
+@pytest.fixture
+def rulebook(shop: "Shop") -> "Iterator[Rulebook]":
+    """Two administrators who read English, and the rules as shipped again after the test: no other test shall meet its
+    rules."""
+    from tests.rights import rulebook as rulebooks  # noqa: PLC0415 - settings are not made yet when this file is read
+
+    book = rulebooks.open_rulebook(shop)
+    with translation.override("en"):
+        yield book
+    book.put_back()

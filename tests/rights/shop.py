@@ -19,9 +19,13 @@ from portal.core.clock import SHANGHAI
 from portal.core.models import Heartbeat
 from rights.actions import fulfil, review, watch
 from rights.actions.datamap import store_documents
-from rights.actions.submit import start_draft, submit
+from rights.actions.submit import matter_of, start_draft, submit
+from rights.datamap import load_live_map
+from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import Hold, Request, Step
+from rights.planning import make_plan
+from rights.queries import active_rules
 from tests.stack import Stack
 
 T = TypeVar("T")
@@ -198,6 +202,10 @@ class Shop:
             request, reviewer=self.reviewer, key="OK.PURPOSE_END", text="", lines=lines or {}, plan=plan, now=now
         )
         return self.look(request)
+
+    def plan(self, request: Request, *, now: datetime = NOW) -> Plan:
+        """What would become of everything if the request were approved now, however busy this machine is."""
+        return make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=30)
 
     def advance(self, request: Request, *, now: datetime) -> Request:
         fulfil.advance(request_id=request.pk, now=now)
