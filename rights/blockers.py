@@ -1,6 +1,6 @@
 """Facts that stand in the way, read from the systems that know them. Silence of a system never counts as clear."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from rights.connectors.base import Snapshot
 from rights.datamap import DataMap
@@ -22,6 +22,7 @@ def read_blockers(snapshot: Snapshot, *, system: str, data_map: DataMap) -> list
             cancel=item.cancel,
             blocks=item.blocks,
             shown=fact.shown,
+            waivable=item.waivable,
         )
         for item, fact in zip(stated, facts, strict=True)
         if fact.count
@@ -39,6 +40,15 @@ def read_relationships(snapshot: Snapshot, *, system: str, data_map: DataMap) ->
     return frozenset(key for (key, _), fact in zip(stated, facts, strict=True) if fact.count)
 
 
-def blocks_cancellation(facts: Iterable[BlockerFact], *, entity: str) -> tuple[str, ...]:
-    """Keys of the facts that defer the whole cancellation of an entity's service."""
-    return tuple(fact.key for fact in facts if fact.entity == entity and fact.cancel == "defer")
+def blocks_cancellation(
+    facts: Iterable[BlockerFact], *, entity: str, given_up: Collection[str] = frozenset()
+) -> tuple[str, ...]:
+    """Keys of the facts that defer the whole cancellation of an entity's service.
+
+    What the person has expressly given up and may give up does not defer it.
+    """
+    return tuple(
+        fact.key
+        for fact in facts
+        if fact.entity == entity and fact.cancel == "defer" and not (fact.waivable and fact.key in given_up)
+    )

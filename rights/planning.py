@@ -18,7 +18,7 @@ from rights.connectors.base import ConnectorError, FateCount, Policy, Seed, Snap
 from rights.connectors.registry import connect
 from rights.datamap import Collection, DataMap
 from rights.kernel.clock import local_day
-from rights.kernel.plan import BlockerFact, Fate, Line, Plan
+from rights.kernel.plan import GOING, BlockerFact, Fate, Line, Plan
 from rights.kernel.retention import Rule, cutoff
 from rights.kernel.states import Kind
 
@@ -35,7 +35,8 @@ UNRETAINED = frozenset({"none", "CONS", "FILE"})
 class Matter:
     """Whose records a request concerns and how far it reaches. Empty `entities`: all companies.
 
-    `decided` is what a reviewer settled for lines that needed a person: collection → erase, keep or refer.
+    `decided` is what a reviewer settled for lines that needed a person: collection → erase, keep or refer. `given_up`
+    are the blockers whose value the person has expressly given up. `portable`: an access to what can be moved.
     """
 
     kind: Kind
@@ -44,6 +45,8 @@ class Matter:
     entities: frozenset[str] = frozenset()
     purposes: frozenset[str] = frozenset()
     decided: Mapping[str, str] = field(default_factory=dict)
+    given_up: frozenset[str] = frozenset()
+    portable: bool = False
 
     def seed(self, *, now: datetime) -> Seed:
         return Seed(identities=self.identities, today=local_day(now), scope_cutoff=self.scope_cutoff)
@@ -54,7 +57,18 @@ class Matter:
             return False
         if self.entities and collection.entity not in self.entities:
             return False
+        if self.kind is Kind.ACCESS and collection.anonymised:
+            return False
+        if self.leaves_out(collection):
+            return False
         return self.kind is not Kind.WITHDRAWAL or collection.consent in self.purposes
+
+    def leaves_out(self, collection: Collection) -> bool:
+        """Whether a portable copy leaves it out: derived data, and what rests on neither consent nor contract."""
+        if not self.portable or self.kind is not Kind.ACCESS or collection.confidential:
+            return False
+        in_scope = not self.entities or collection.entity in self.entities
+        return in_scope and (collection.derived or collection.basis_kind not in {"consent", "contract"})
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,7 @@ def make_plan(
     systems = [key for key in data_map.systems if any(matter.concerns(item) for item in data_map.of_system(key))]
     lines: list[Line] = []
     blockers: list[BlockerFact] = []
+    running: set[str] = set()
     unknown: list[str] = []
     pool = ThreadPoolExecutor(max_workers=max(1, len(systems)), thread_name_prefix="plan")
     try:
@@ -82,9 +97,10 @@ def make_plan(
         }
         for key, answer in asked.items():
             try:
-                found, facts = answer.result(timeout=wait)
+                found, reading = answer.result(timeout=wait)
                 lines += found
-                blockers += facts
+                blockers += reading.blockers
+                running |= reading.relationships
             except (ConnectorError, Late) as error:
                 log.warning("system_unknown", system=key, reason=str(error))
                 unknown.append(key)
@@ -103,6 +119,22 @@ def make_plan(
         unknown=tuple(unknown),
         map_digest=data_map.digest,
         closing=tuple(sorted(closing_entities(matter, data_map))),
+        running=tuple(sorted(running)),
+        backups=_backups(lines, data_map),
+        omitted=tuple(key for key, item in data_map.collections.items() if matter.leaves_out(item)),
+    )
+
+
+def is_retained(item: Collection) -> bool:
+    """Whether a retention rule concerns any of the collection's classes."""
+    return any(clause.data_class not in UNRETAINED for clause in item.classes)
+
+
+def _backups(lines: Iterable[Line], data_map: DataMap) -> tuple[tuple[str, int], ...]:
+    """The systems from which something goes, with the days after which their backups are clear of it."""
+    going = {line.system for line in lines if line.fate in GOING and line.count}
+    return tuple(
+        (key, system.backup_days) for key, system in data_map.systems.items() if key in going and system.backup_days
     )
 
 
@@ -151,12 +183,16 @@ def make_policy(
     closing = closing_entities(matter, data_map)
     if matter.kind is Kind.ACCESS or not matter.concerns(item):
         return Policy(item.key, fixed=Fate.KEEP)
+    if item.anonymised:
+        return Policy(item.key, fixed=Fate.REFUSE)
     if matter.decided.get(item.key) in {"keep", "refer"}:
         return Policy(item.key, otherwise=Fate.PERSON, terms=_terms(item, rules, now=now))
     if blocking_keys(item, matter=matter, blockers=blockers):
         return Policy(item.key, fixed=Fate.BLOCKED)
-    if item.while_relationship and item.entity in relationships - closing:
+    if _is_needed(item, matter=matter) and item.entity in relationships - closing:
         return Policy(item.key, fixed=Fate.KEEP)
+    if item.restrict:
+        return Policy(item.key, fixed=Fate.RESTRICT)
     terms = _terms(item, rules, now=now)
     decided = matter.decided.get(item.key) == "erase"
     if decided:
@@ -170,15 +206,26 @@ def make_policy(
     )
 
 
+def _is_needed(item: Collection, *, matter: Matter) -> bool:
+    """Whether a running service keeps the collection: withdrawing a consent leaves what a contract rests on."""
+    return item.while_relationship or (matter.kind is Kind.WITHDRAWAL and item.basis_kind == "contract")
+
+
 def blocking_keys(item: Collection, *, matter: Matter, blockers: Iterable[BlockerFact]) -> tuple[str, ...]:
-    """The facts that block a collection: by class for a deletion, the whole service for a cancellation."""
+    """The facts that block a collection: what they name for a deletion, the whole service for a cancellation.
+
+    A cancellation that nothing defers leaves alone what a case needs about which a person decides.
+    """
     blockers = [fact for fact in blockers if fact.entity == item.entity]
     if matter.kind is Kind.CANCELLATION:
-        return blocks_cancellation(blockers, entity=item.entity)
+        deferring = blocks_cancellation(blockers, entity=item.entity, given_up=matter.given_up)
+        if deferring:
+            return deferring
+        blockers = [fact for fact in blockers if fact.cancel == "person"]
     if matter.kind is Kind.WITHDRAWAL:
         return ()
-    classes = {clause.data_class for clause in item.classes}
-    return tuple(fact.key for fact in blockers if classes & set(fact.blocks))
+    named = {item.key, *(clause.data_class for clause in item.classes)}
+    return tuple(fact.key for fact in blockers if named & set(fact.blocks))
 
 
 def review_reasons(plan: Plan, *, kind: Kind, needs_evidence: bool) -> list[str]:
@@ -198,7 +245,7 @@ def review_reasons(plan: Plan, *, kind: Kind, needs_evidence: bool) -> list[str]
 
 def _plan_system(
     matter: Matter, *, system: str, data_map: DataMap, rules: Sequence[Rule], now: datetime
-) -> tuple[list[Line], tuple[BlockerFact, ...]]:
+) -> tuple[list[Line], Reading]:
     with open_reading(matter, system=system, data_map=data_map, rules=rules, now=now) as (snapshot, reading):
         counts = snapshot.count_fates(reading.policies)
     lines = []
@@ -206,7 +253,7 @@ def _plan_system(
         item = data_map.collections[count.collection]
         if matter.concerns(item):
             lines.append(_line(item, count, matter=matter, reading=reading))
-    return lines, reading.blockers
+    return lines, reading
 
 
 def _line(item: Collection, count: FateCount, *, matter: Matter, reading: Reading) -> Line:
@@ -224,8 +271,16 @@ def _line(item: Collection, count: FateCount, *, matter: Matter, reading: Readin
         case Fate.PERSON:
             undecided = any(term.rule is None and term.until is None for term in policy.terms)
             key = "HOLD.NO_RULE" if undecided else "SHARED.OWNERS"
+        case Fate.KEEP if matter.kind is Kind.ACCESS:
+            key = "REDACT.THIRD_PARTY" if item.third_party else "OK.PORTABLE" if matter.portable else "OK.ACCESS"
         case Fate.KEEP:
-            key = "OK.ACCESS" if matter.kind is Kind.ACCESS else "WITHDRAW.CONTRACT"
+            key = "WITHDRAW.CONTRACT"
+        case Fate.RESTRICT:
+            key = "HOLD.TECHNICAL"
+        case Fate.REFUSE:
+            key = "NA.ANONYMISED"
+        case _ if _is_forfeited(item, matter=matter, reading=reading):
+            key = "OK.FORFEIT_CONFIRMED"
         case _:
             key = "OK.PERIOD_OVER" if rules else item.erase_key
     line = Line(
@@ -242,6 +297,14 @@ def _line(item: Collection, count: FateCount, *, matter: Matter, reading: Readin
         return line
     return replace(
         line, rule=rule_label(policy), first_release=count.first, last_release=count.last, open_ended=count.open_ended
+    )
+
+
+def _is_forfeited(item: Collection, *, matter: Matter, reading: Reading) -> bool:
+    """Whether a collection's value lapses with the service, as the person has confirmed."""
+    return matter.kind is Kind.CANCELLATION and any(
+        fact.collection == item.key and fact.cancel == "forfeit" and fact.key in matter.given_up
+        for fact in reading.blockers
     )
 
 

@@ -108,7 +108,12 @@ def make_steps(request: Request, *, plan: Plan, matter: Matter, data_map: DataMa
             return made
         case Kind.WITHDRAWAL:
             for purpose in sorted(matter.purposes):
-                add("consent", data_map.consents[purpose].collection, purpose=purpose)
+                add(
+                    "consent",
+                    data_map.consents[purpose].collection,
+                    purpose=purpose,
+                    recipients=recipients_of(purpose, plan=plan, data_map=data_map),
+                )
         case Kind.CANCELLATION:
             closing = closing_entities(matter, data_map)
             for item in data_map.collections.values():
@@ -116,6 +121,7 @@ def make_steps(request: Request, *, plan: Plan, matter: Matter, data_map: DataMa
                     add("close", item.key)
     going = {line.collection: line for line in plan.of(Fate.ERASE, Fate.MASK)}
     held = {line.collection: line for line in plan.of(Fate.HOLD)}
+    restricted = {line.collection: line for line in plan.of(Fate.RESTRICT)}
     for system in dict.fromkeys(line.system for line in plan.lines):
         order = connect(system, data_map).erase_order()
         for key in order:
@@ -124,7 +130,25 @@ def make_steps(request: Request, *, plan: Plan, matter: Matter, data_map: DataMa
         for key in order:
             if key in held:
                 add("hold", key, expected=held[key].count)
+            if key in restricted:
+                add("restrict", key, expected=restricted[key].count)
     return made
+
+
+def recipients_of(purpose: str, *, plan: Plan, data_map: DataMap) -> list[dict[str, str]]:
+    """Who received what rests on a consent, by name in both languages: those are to be told that it is withdrawn.
+
+    A consent to sharing is passed on to all of its recipients; what was received before leaves no record here.
+    """
+    held = {line.collection for line in plan.lines if line.count}
+    everybody = data_map.consents[purpose].kind == "sharing"
+    names = [
+        name
+        for item in data_map.collections.values()
+        if item.consent == purpose and (everybody or item.key in held)
+        for name in item.recipients
+    ]
+    return [{"zh": name.zh, "en": name.en} for name in dict.fromkeys(names)]
 
 
 def run_step(work: Work) -> int:
@@ -137,6 +161,7 @@ def run_step(work: Work) -> int:
         "erase": _erase,
         "mask": _erase,
         "hold": _hold,
+        "restrict": _restrict,
         "release": _release,
     }
     return actions[work.step.verb](work)
@@ -206,6 +231,24 @@ def _hold(work: Work) -> int:
     return sum(group.count for group in groups)
 
 
+def _restrict(work: Work) -> int:
+    """What cannot be erased yet is only stored from now on, without an end of its own (PIPL art. 47).
+
+    Should the map say one day how it is erased, the daily look finds that out.
+    """
+    step = work.step
+    with open_reading(work.matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
+        snapshot,
+        reading,
+    ):
+        counts = snapshot.count_fates(reading.policies)
+    count = sum(item.count for item in counts if item.collection == step.collection and item.fate is Fate.RESTRICT)
+    if count:
+        _write_holds(work, [HeldGroup(None, None, count)], rule="", key="HOLD.TECHNICAL", open_key="HOLD.TECHNICAL")
+        _look_again_tomorrow(work)
+    return count
+
+
 def _look_again_tomorrow(work: Work) -> None:
     """What has no end yet gets one in the business system, some day: a release step of its own reads it daily."""
     step = work.step
@@ -265,7 +308,9 @@ def _unreleased(work: Work) -> Any:
     return Hold.objects.filter(request=work.request, collection=work.step.collection, released_at__isnull=True)
 
 
-def _write_holds(work: Work, groups: Sequence[HeldGroup], *, rule: str, key: str) -> None:
+def _write_holds(
+    work: Work, groups: Sequence[HeldGroup], *, rule: str, key: str, open_key: str = "HOLD.RELATION_ACTIVE"
+) -> None:
     """Make the holds of this request and collection what the system says: new ones, changed counts, released ones."""
     wanted = {(group.trigger_on, group.last_day): group.count for group in groups}
     item = work.data_map.collections[work.step.collection]
@@ -288,7 +333,7 @@ def _write_holds(work: Work, groups: Sequence[HeldGroup], *, rule: str, key: str
                 system=item.system,
                 collection=item.key,
                 rule=rule,
-                key=key if last_day else "HOLD.RELATION_ACTIVE",
+                key=key if last_day else open_key,
                 trigger_on=trigger_on,
                 last_day=last_day,
                 count=count,
@@ -347,6 +392,8 @@ def _export(work: Work) -> int:
         data_key=data_key,
         seed=work.matter.seed(now=work.now),
         data_map=work.data_map,
+        includes=work.matter.concerns,
+        omitted=[key for key, item in work.data_map.collections.items() if work.matter.leaves_out(item)],
         request_id=work.request.pk,
         reference=work.request.reference or "",
         person=work.request.subject.masked_name,

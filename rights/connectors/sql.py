@@ -24,6 +24,8 @@ from rights.connectors.sqlgraph import (
     MASKED,
     OUTSIDE,
     PERSON,
+    REFUSED,
+    RESTRICTED,
     Graph,
     Statements,
     mask_value,
@@ -34,7 +36,10 @@ from rights.kernel.plan import Fate
 
 ANSWER_SECONDS = 2
 ACT_SECONDS = 60
-FATES = {BLOCKED: Fate.BLOCKED, HOLD: Fate.HOLD, HOLD_OPEN: Fate.HOLD, KEEP: Fate.KEEP, PERSON: Fate.PERSON}
+FATES = {
+    BLOCKED: Fate.BLOCKED, HOLD: Fate.HOLD, HOLD_OPEN: Fate.HOLD, KEEP: Fate.KEEP, PERSON: Fate.PERSON,
+    RESTRICTED: Fate.RESTRICT, REFUSED: Fate.REFUSE,
+}  # fmt: skip
 _UNAVAILABLE = frozenset({"08", "53", "57"})
 """SQLSTATE classes of a server that is away, full or stopping; 40001 and 40P01 mean: try again."""
 

@@ -24,11 +24,13 @@ from rights.kernel.clock import SHANGHAI
 from rights.kernel.plan import Fate
 from rights.kernel.retention import Count, Rule, duration_months
 
-OUTSIDE, BLOCKED, HOLD, HOLD_OPEN, KEEP, PERSON, GO, MASKED = range(8)
+OUTSIDE, BLOCKED, HOLD, HOLD_OPEN, KEEP, PERSON, GO, MASKED, RESTRICTED, REFUSED = range(10)
 """Fates as small numbers. OUTSIDE rows are not the request's (too new, confidential) but still keep their parents;
 MASKED ones were masked before: there is nothing left to do about them."""
 
-FIXED = {Fate.BLOCKED: BLOCKED, Fate.KEEP: KEEP, Fate.PERSON: PERSON}
+FIXED = {
+    Fate.BLOCKED: BLOCKED, Fate.KEEP: KEEP, Fate.PERSON: PERSON, Fate.RESTRICT: RESTRICTED, Fate.REFUSE: REFUSED,
+}  # fmt: skip
 _OPS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
     "eq": lambda column, value: column == value,
     "ne": lambda column, value: column != value,
@@ -326,7 +328,7 @@ class Statements:
                 sa.select(
                     *(link.label(f"p{i}") for i, link in enumerate(links)),
                     sa.func.bool_or(rows.c.f == BLOCKED).label("b"),
-                    sa.func.bool_or(rows.c.f.in_([OUTSIDE, HOLD_OPEN, KEEP])).label("o"),
+                    sa.func.bool_or(rows.c.f.in_([OUTSIDE, HOLD_OPEN, KEEP, RESTRICTED, REFUSED])).label("o"),
                     sa.func.bool_or(rows.c.f.in_(undecided)).label("h"),
                     sa.func.max(sa.case((rows.c.f == HOLD, rows.c.u), else_=None)).label("u"),
                 )

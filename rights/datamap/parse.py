@@ -13,6 +13,7 @@ from fideslang.models import DatasetCollection as FidesCollection
 from pydantic import ValidationError
 
 from rights.datamap.values import (
+    BASES,
     OPERATORS,
     Blocker,
     ClassClause,
@@ -50,13 +51,17 @@ _COLLECTION_KEYS = frozenset(
         "key",
         "shared",
         "source",
+        "legal_basis",
+        "anonymised",
+        "derived",
+        "passed",
     }
 )
 _TOP_KEYS = frozenset({"version", "entities", "systems", "edges", "collections", "blockers", "consents", "corrections"})
-_BLOCKER_KEYS = frozenset({"in", "when", "blocks", "cancel", "show", "label", "fix", "entities"})
+_BLOCKER_KEYS = frozenset({"in", "when", "blocks", "cancel", "show", "label", "fix", "entities", "waivable"})
 _CONSENT_KEYS = frozenset({"label", "kind", "consequence", "in", "match", "given", "withdraw", "immediate"})
 _ENTITY_KEYS = frozenset({"name", "service", "relationship"})
-_SYSTEM_KEYS = frozenset({"schema", "entity", "label"})
+_SYSTEM_KEYS = frozenset({"schema", "entity", "label", "backup_days"})
 _CORRECTION_KEYS = frozenset({"label", "kind", "fields"})
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 GOVERNANCE = "governance.yml"
@@ -133,6 +138,7 @@ class _Parser:
             corrections=self._each("corrections", lambda key, body: self._correction(key, body, collections)),
         )
         self._require_consents(parsed)
+        self._require_passed(parsed)
         if self.faults:
             raise FaultyMap(self.faults)
         return parsed
@@ -235,7 +241,10 @@ class _Parser:
         self._require_known_keys("systems", key, body, _SYSTEM_KEYS)
         entity = str(_need(body, "entity"))
         label = _text(body, "label") if "label" in body else Text(key, key)
-        return System(key=key, schema=str(_need(body, "schema")), entity=entity, label=label)
+        days = body.get("backup_days", 0)
+        if not isinstance(days, int) or isinstance(days, bool) or days < 0:
+            raise _Missing("backup_days", f"{days} is no number of days.", "Write a whole number, such as 30.")
+        return System(key=key, schema=str(_need(body, "schema")), entity=entity, label=label, backup_days=days)
 
     def _require_entities(self, systems: Mapping[str, System], entities: dict[str, Entity]) -> None:
         for system in systems.values():
@@ -260,8 +269,14 @@ class _Parser:
         if classes[0].data_class == "none" and not basis:
             raise _Missing("basis", "no retention and no basis is stated.", "Say why nothing has to be kept.")
         erase = body.get("erase") or {}
-        if erase.get("method") not in {"delete", "mask"}:
-            raise _Missing("erase", "says no known method.", "Use {method: delete} or {method: mask, fields: {…}}.")
+        if erase.get("method") not in {"delete", "mask", "restrict"}:
+            raise _Missing(
+                "erase",
+                "says no known method.",
+                "Use {method: delete}, {method: mask, fields: {…}} or {method: restrict}.",
+            )
+        if body.get("legal_basis") not in {None, *BASES}:
+            raise _Missing("legal_basis", f"{body['legal_basis']} is not known.", f"Use one of {', '.join(BASES)}.")
         _require_mask(erase)
         if body.get("while") not in {None, "relationship"}:
             raise _Missing("while", f"{body['while']} is not known.", "Write while: relationship, or leave it out.")
@@ -290,6 +305,11 @@ class _Parser:
             recipients=tuple(_as_text(item) for item in body.get("recipients") or ()),
             source=_as_text(body["source"]) if body.get("source") else None,
             shared_goes_to_person=body.get("shared", "person") == "person",
+            legal_basis=str(body.get("legal_basis") or ""),
+            anonymised=bool(body.get("anonymised")),
+            derived=bool(body.get("derived")),
+            restrict=erase.get("method") == "restrict",
+            passed=body.get("passed"),
         )
         named = {collection.trigger, collection.cutoff, *collection.third_party, *collection.close, *collection.mask}
         named |= {predicate.field for clause in classes for predicate in clause.when}
@@ -399,10 +419,12 @@ class _Parser:
         if key not in REASONS and cancel != "forfeit":
             raise _Missing("", "has no text for people.", "Use the key of a reason, such as BLOCK.PENDING.")
         condition = self._known(_condition(body), collections)
-        for data_class in body.get("blocks") or ():
-            if data_class not in CLASSES:
+        for what in body.get("blocks") or ():
+            if what not in CLASSES and what not in self._section("collections"):
                 known = ", ".join(sorted(CLASSES))
-                raise _Missing("blocks", f"{data_class} is not a class.", f"Use one of {known}.")
+                raise _Missing("blocks", f"{what} is not a class or a collection.", f"Use a collection or one of {known}.")
+        if body.get("waivable") and cancel != "defer":
+            raise _Missing("waivable", "is for what defers a cancellation.", "Write cancel: defer, or leave it out.")
         self._require_fields("show", condition.collection, body.get("show") or (), collections)
         fix = body.get("fix")
         return Blocker(
@@ -415,6 +437,7 @@ class _Parser:
             show=tuple(body.get("show") or ()),
             fix=_as_text(fix) if fix else None,
             fix_url=str(fix.get("url", "")) if isinstance(fix, Mapping) else "",
+            waivable=bool(body.get("waivable")),
         )
 
     def _consent(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Consent:
@@ -483,6 +506,20 @@ class _Parser:
                     f"collections.{collection.key}.consent",
                     f"{collection.consent} is no stated consent.",
                     f"Add consents.{collection.consent}.",
+                )
+
+    def _require_passed(self, parsed: DataMap) -> None:
+        for collection in parsed.collections.values():
+            where, _, column = str(collection.passed or "").rpartition(".")
+            if not collection.passed or where in set(self._section("collections")) - set(parsed.collections):
+                continue
+            known = parsed.collections.get(where)
+            if where == collection.key or known is None or column not in {field.name for field in known.fields}:
+                self._fault(
+                    GOVERNANCE,
+                    f"collections.{collection.key}.passed",
+                    f"{collection.passed} is no field of another collection.",
+                    "Name the field that still says so once this is erased.",
                 )
 
 

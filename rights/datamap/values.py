@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+BASES = ("consent", "contract", "law", "interest")
+"""Legal bases of a collection (PIPL art. 13)."""
 OPERATORS = frozenset({"eq", "ne", "gt", "ge", "lt", "le", "in", "is_null", "not_null"})
 
 
@@ -52,6 +54,8 @@ class System:
     schema: str
     entity: str
     label: Text
+    backup_days: int = 0
+    """After how many days what was erased is gone from its backups too; 0: not stated."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,23 @@ class Collection:
     recipients: tuple[Text, ...] = ()
     source: Text | None = None
     shared_goes_to_person: bool = True
+    legal_basis: str = ""
+    anonymised: bool = False
+    derived: bool = False
+    restrict: bool = False
+    passed: str | None = None
+    """Where it stays written that a check was passed, once its face image is gone: `dataset.collection.field`."""
+
+    @property
+    def basis_kind(self) -> str:
+        """On what the collection rests: as stated, else consent where it has one, contract, law or an interest."""
+        if self.legal_basis:
+            return self.legal_basis
+        if self.consent:
+            return "consent"
+        if self.while_relationship:
+            return "contract"
+        return "interest" if self.data_class in {"none", "FILE"} else "law"
 
     @property
     def data_class(self) -> str:
@@ -132,7 +153,10 @@ SENSITIVE = (
 
 @dataclass(frozen=True)
 class Blocker:
-    """A fact that stands in the way: for deletion of its entity's `blocks` classes, and of a cancellation."""
+    """A fact that stands in the way: of deleting what `blocks` names at its entity, and of a cancellation.
+
+    `blocks` names retention classes or single collections. `waivable`: the person may expressly give it up.
+    """
 
     key: str
     condition: Condition
@@ -143,6 +167,7 @@ class Blocker:
     show: tuple[str, ...] = ()
     fix: Text | None = None
     fix_url: str = ""
+    waivable: bool = False
 
 
 @dataclass(frozen=True)
