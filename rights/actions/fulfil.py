@@ -269,7 +269,7 @@ def closing_keys(request: Request, *, plan: Plan | None, data_map: DataMap) -> l
             found = dict.fromkeys(_withdrawn_key(item, plan=plan, data_map=data_map) for item in stated)
             if plan and any(line.key == "WITHDRAW.CONTRACT" for line in plan.of(Fate.KEEP)):
                 found["WITHDRAW.CONTRACT"] = None
-            return list(found) if len(found) == 1 else ["OK.CONSENT_WITHDRAWN", *found]
+            return list(found) if len(found) == 1 else list(dict.fromkeys(["OK.CONSENT_WITHDRAWN", *found]))
 
 
 def _withdrawn_key(consent: Consent, *, plan: Plan | None, data_map: DataMap) -> str:

@@ -422,7 +422,9 @@ class _Parser:
         for what in body.get("blocks") or ():
             if what not in CLASSES and what not in self._section("collections"):
                 known = ", ".join(sorted(CLASSES))
-                raise _Missing("blocks", f"{what} is not a class or a collection.", f"Use a collection or one of {known}.")
+                raise _Missing(
+                    "blocks", f"{what} is not a class or a collection.", f"Use a collection or one of {known}."
+                )
         if body.get("waivable") and cancel != "defer":
             raise _Missing("waivable", "is for what defers a cancellation.", "Write cancel: defer, or leave it out.")
         self._require_fields("show", condition.collection, body.get("show") or (), collections)
