@@ -107,7 +107,7 @@ def visiting(shop: Shop) -> Iterator[Client]:
 
 def read(shop: Shop, request: Request, language: str) -> str:
     with visiting(shop) as client:
-        client.cookies["django_language"] = language
+        client.cookies["language"] = language
         page = client.get(reverse("rights:request", args=[request.pk]))
         assert page.status_code == 200
         return " ".join(page.content.decode().split())
