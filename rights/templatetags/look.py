@@ -164,9 +164,14 @@ def days_after(value: date | None, days: int) -> date | None:
 
 @register.filter
 def reason_text(key: str) -> str:
-    """The text of a reason with its source, in the language of the page; an unknown key raises KeyError."""
-    given = reason(key)
-    return f"{given.zh}（{given.basis}）" if _chinese() else f"{given.en} ({given.basis})"
+    """The text of a reason in the language of the page; an unknown key raises KeyError."""
+    return reason(key).zh if _chinese() else reason(key).en
+
+
+@register.filter
+def reason_basis(key: str) -> str:
+    """The source of a reason, which follows its text."""
+    return reason(key).basis
 
 
 # ---- counts and masks ----------------------------------------------------------------------------------------------
