@@ -1,6 +1,6 @@
 """Facts that stand in the way, read from the systems that know them. Silence of a system never counts as clear."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rights.connectors.base import Snapshot
 from rights.datamap import Blocker, DataMap, Entity
@@ -42,6 +42,7 @@ def make_fact(item: Blocker, data_map: DataMap, *, count: int, shown: Sequence[d
         blocks=item.blocks,
         shown=tuple(shown),
         entities=item.entities,
+        waivable=item.waivable,
     )
 
 
@@ -63,6 +64,15 @@ def read_relationships(snapshot: Snapshot, *, system: str, data_map: DataMap) ->
     return frozenset(entity.key for entity, fact in zip(stated, facts, strict=True) if fact.count)
 
 
-def blocks_cancellation(facts: Iterable[BlockerFact], *, entity: str) -> tuple[str, ...]:
-    """Keys of the facts that defer the whole cancellation of an entity's service."""
-    return tuple(fact.key for fact in facts if fact.concerns(entity) and fact.cancel == "defer")
+def blocks_cancellation(
+    facts: Iterable[BlockerFact], *, entity: str, given_up: Collection[str] = frozenset()
+) -> tuple[str, ...]:
+    """Keys of the facts that defer the whole cancellation of an entity's service.
+
+    What the person has expressly given up and may give up does not defer it.
+    """
+    return tuple(
+        fact.key
+        for fact in facts
+        if fact.concerns(entity) and fact.cancel == "defer" and not (fact.waivable and fact.key in given_up)
+    )

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -112,12 +112,18 @@ def write_package(
     data_key: bytes,
     seed: Seed,
     data_map: DataMap,
+    includes: Callable[[Collection], bool],
+    omitted: Sequence[str],
     request_id: UUID,
     reference: str,
     person: str,
     now: datetime,
 ) -> Written:
-    """Write a person's package of all systems. A system that is down is named in `gaps`, with its collections."""
+    """Write a person's package of what `includes` lets in. A system that is down is named in `gaps`.
+
+    `omitted` are the collections that a portable copy leaves out, named for the person. What is confidential is never
+    in it, nor is a system that holds nothing else asked: neither answer nor silence of one may tell.
+    """
     contents: list[Content] = []
     gaps: list[str] = []
     temporary = path.with_suffix(".part")
@@ -126,15 +132,20 @@ def write_package(
         sink = SealedWriter(file, data_key)
         with zipfile.ZipFile(sink, "w", compression=zipfile.ZIP_DEFLATED) as archive:
             for system in data_map.systems:
-                items = [item for item in data_map.of_system(system) if not item.confidential]
+                items = [item for item in data_map.of_system(system) if includes(item) and not item.confidential]
+                if not items:
+                    continue
                 try:
                     with open_snapshot(system, data_map, seed) as (snapshot, _):
                         contents.extend(_write_collection(archive, snapshot, item) for item in items)
                 except ConnectorError as error:
                     log.warning("package_gap", system=system, reason=str(error))
                     gaps.append(system)
-            _write_manifest(archive, contents, gaps, request_id=request_id, reference=reference, now=now)
-            _write_index(archive, contents, gaps, data_map=data_map, reference=reference, person=person, now=now)
+            _write_manifest(archive, contents, gaps, omitted, request_id=request_id, reference=reference, now=now)
+            left_out = [data_map.collections[key] for key in omitted]
+            _write_index(
+                archive, contents, gaps, left_out, data_map=data_map, reference=reference, person=person, now=now
+            )
         digest = sink.finish()
     temporary.replace(path)
     return Written(size=sink.size, sha256=digest, contents=tuple(contents), gaps=tuple(gaps))
@@ -172,6 +183,7 @@ def _write_manifest(
     archive: zipfile.ZipFile,
     contents: list[Content],
     gaps: list[str],
+    omitted: Sequence[str],
     *,
     request_id: UUID,
     reference: str,
@@ -185,6 +197,7 @@ def _write_manifest(
         "created": now.isoformat(),
         "secrecy": {"zh": LEGAL_SECRECY.zh, "en": LEGAL_SECRECY.en},
         "missing_systems": gaps,
+        "left_out": list(omitted),
         "resources": [
             {
                 "profile": "tabular-data-resource",
@@ -210,6 +223,7 @@ def _write_index(
     archive: zipfile.ZipFile,
     contents: list[Content],
     gaps: list[str],
+    left_out: Sequence[Collection],
     *,
     data_map: DataMap,
     reference: str,
@@ -228,11 +242,21 @@ def _write_index(
                 for entity in data_map.entities.values()
                 if (company := _company(entity, contents, language=language))["count"]
             ],
+            "left_out": [item.label(language) for item in left_out],
+            "redaction": _redaction_words(contents, language),
             "unknown": [data_map.systems[system].label(language) for system in gaps],
             "legal_secrecy": LEGAL_SECRECY.text(language),
         }
         with translation.override(language):
             archive.writestr(name, render_to_string("export/index.html", context))
+
+
+def _redaction_words(contents: Sequence[Content], language: str) -> str:
+    """Why parts are blanked out, by which rule, and what to do about it; empty where none is."""
+    if not any(content.rows and content.collection.third_party for content in contents):
+        return ""
+    given = REASONS["REDACT.THIRD_PARTY"]
+    return f"{given.text(language)} ({given.basis})" if language == "en" else f"{given.text(language)}（{given.basis}）"
 
 
 def _company(entity: Entity, contents: list[Content], *, language: str) -> dict[str, Any]:

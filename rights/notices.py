@@ -19,8 +19,11 @@ class Template:
     body_en: str
 
 
-_RIGHTS = "不同意的话可以申诉，由另一个人复核；也可以向监管部门投诉，或向法院起诉。"
-_RIGHTS_EN = "If you disagree, appeal and someone else reviews it; you may also complain to the regulator or sue."
+_RIGHTS = "不同意的话可以申诉，由另一个人复核；也可以向监管部门投诉，或向法院起诉（个人信息保护法第 50 条）。"
+_RIGHTS_EN = (
+    "If you disagree, appeal and someone else reviews it; you may also complain to the regulator or sue "
+    "(Personal Information Protection Law, art. 50)."
+)
 
 TEMPLATES: dict[str, Template] = {
     "received": Template(
@@ -116,6 +119,18 @@ TEMPLATES: dict[str, Template] = {
         "A retention exception ends on {until}",
         "It ends by itself; what it keeps is then erased by the rules. If it is still needed, propose a new one for "
         "somebody else to approve.",
+    ),
+    "backups": Template(
+        "申请 {reference}：备份里的部分",
+        "删除的信息在备份里已隔离、不再使用，最迟在 {day} 清除。" + _RIGHTS,
+        "Request {reference}: the copies in our backups",
+        "The copies of what was erased are isolated in our backups, unused, and cleared by {day}. " + _RIGHTS_EN,
+    ),
+    "sharing_stopped": Template(
+        "申请 {reference}：已停止共享",
+        "我们已停止共享，会把停止使用的要求转告收到过信息的各方：{zh}。",
+        "Request {reference}: sharing has stopped",
+        "Sharing has stopped. We pass on that they must stop to those who received your data: {en}.",
     ),
     "due_soon": Template(
         "案件 {reference} 将于 {due} 到期",

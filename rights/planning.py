@@ -19,7 +19,7 @@ from rights.connectors.base import Anchor, ConnectorError, FateCount, Policy, Se
 from rights.connectors.registry import open_snapshot
 from rights.datamap import Collection, DataMap, Edge, Predicate
 from rights.kernel.clock import local_day
-from rights.kernel.plan import BlockerFact, Fate, Line, Plan
+from rights.kernel.plan import GOING, BlockerFact, Fate, Line, Plan
 from rights.kernel.retention import Bound, Effect, Exemption, Rule, cutoff, governing, last_day
 from rights.kernel.states import Kind
 from rights.models import Request
@@ -41,7 +41,8 @@ UNRETAINED = frozenset({"none", "CONS", "FILE"})
 class Matter:
     """Whose records a request concerns and how far it reaches. Empty `entities`: all companies.
 
-    `decided` is what a reviewer settled for lines that needed a person: collection → erase, keep or refer.
+    `decided` is what a reviewer settled for lines that needed a person: collection → erase, keep or refer. `given_up`
+    are the blockers whose value the person has expressly given up. `portable`: an access to what can be moved.
     `exemptions` and `ended` (company → the day its relationship ended) are facts that the portal keeps: `with_facts`.
     """
 
@@ -53,6 +54,8 @@ class Matter:
     decided: Mapping[str, str] = field(default_factory=dict)
     exemptions: tuple[Exemption, ...] = ()
     ended: Mapping[str, date] = field(default_factory=dict)
+    given_up: frozenset[str] = frozenset()
+    portable: bool = False
 
     def seed(self, *, now: datetime) -> Seed:
         return Seed(identities=self.identities, today=local_day(now), scope_cutoff=self.scope_cutoff)
@@ -63,7 +66,18 @@ class Matter:
             return False
         if self.entities and collection.entity not in self.entities:
             return False
+        if self.kind is Kind.ACCESS and collection.anonymised:
+            return False
+        if self.leaves_out(collection):
+            return False
         return self.kind is not Kind.WITHDRAWAL or collection.consent in self.purposes
+
+    def leaves_out(self, collection: Collection) -> bool:
+        """Whether a portable copy leaves it out: derived data, and what rests on neither consent nor contract."""
+        if not self.portable or self.kind is not Kind.ACCESS or collection.confidential:
+            return False
+        in_scope = not self.entities or collection.entity in self.entities
+        return in_scope and (collection.derived or collection.basis_kind not in {"consent", "contract"})
 
 
 def with_facts(matter: Matter, *, subject: User, request: Request | None = None) -> Matter:
@@ -96,6 +110,7 @@ def make_plan(
     systems = [key for key in data_map.systems if any(matter.concerns(item) for item in data_map.of_system(key))]
     lines: list[Line] = []
     blockers: list[BlockerFact] = []
+    running: set[str] = set()
     unknown: list[str] = []
     pool = ThreadPoolExecutor(max_workers=max(1, len(systems)), thread_name_prefix="plan")
     try:
@@ -105,9 +120,10 @@ def make_plan(
         }
         for key, answer in asked.items():
             try:
-                found, facts = answer.result(timeout=wait)
+                found, reading = answer.result(timeout=wait)
                 lines += found
-                blockers += facts
+                blockers += reading.blockers
+                running |= reading.relationships
             except (ConnectorError, Late) as error:
                 log.warning("system_unknown", system=key, reason=str(error))
                 unknown.append(key)
@@ -126,6 +142,22 @@ def make_plan(
         unknown=tuple(unknown),
         map_digest=data_map.digest,
         closing=tuple(sorted(closing_entities(matter, data_map))),
+        running=tuple(sorted(running)),
+        backups=_backups(lines, data_map),
+        omitted=tuple(key for key, item in data_map.collections.items() if matter.leaves_out(item)),
+    )
+
+
+def is_retained(item: Collection) -> bool:
+    """Whether a retention rule concerns any of the collection's classes."""
+    return any(clause.data_class not in UNRETAINED for clause in item.classes)
+
+
+def _backups(lines: Iterable[Line], data_map: DataMap) -> tuple[tuple[str, int], ...]:
+    """The systems from which something goes, with the days after which their backups are clear of it."""
+    going = {line.system for line in lines if line.fate in GOING and line.count}
+    return tuple(
+        (key, system.backup_days) for key, system in data_map.systems.items() if key in going and system.backup_days
     )
 
 
@@ -213,6 +245,8 @@ def make_policy(
     closing = closing_entities(matter, data_map)
     if matter.kind is Kind.ACCESS or not matter.concerns(item):
         return Policy(item.key, fixed=Fate.KEEP)
+    if item.anonymised:
+        return Policy(item.key, fixed=Fate.REFUSE)
     today = local_day(now)
     default = _trigger_default(item, matter=matter, closing=closing, today=today)
     terms = _terms(item, rules, exemptions=matter.exemptions, trigger_default=default, today=today)
@@ -220,14 +254,14 @@ def make_policy(
         return Policy(item.key, otherwise=Fate.PERSON, terms=terms, trigger_default=default)
     if blocking_keys(item, matter=matter, blockers=blockers):
         return Policy(item.key, fixed=Fate.BLOCKED)
-    if item.while_relationship and item.entity in relationships - closing:
+    if _is_needed(item, matter=matter) and item.entity in relationships - closing:
         return Policy(item.key, fixed=Fate.KEEP)
     decided = matter.decided.get(item.key) == "erase"
     if decided:
         terms = tuple(term for term in terms if term.rule or term.until)
     return Policy(
         item.key,
-        otherwise=Fate.MASK if item.mask else Fate.ERASE,
+        otherwise=Fate.RESTRICT if item.restrict else Fate.MASK if item.mask else Fate.ERASE,
         terms=terms,
         trigger_default=default,
         ignore_shared=decided,
@@ -241,15 +275,26 @@ def _trigger_default(item: Collection, *, matter: Matter, closing: frozenset[str
     return today if item.entity in closing and item.trigger in item.close else None
 
 
+def _is_needed(item: Collection, *, matter: Matter) -> bool:
+    """Whether a running service keeps the collection: withdrawing a consent leaves what a contract rests on."""
+    return item.while_relationship or (matter.kind is Kind.WITHDRAWAL and item.basis_kind == "contract")
+
+
 def blocking_keys(item: Collection, *, matter: Matter, blockers: Iterable[BlockerFact]) -> tuple[str, ...]:
-    """The facts that block a collection: by class for a deletion, the whole service for a cancellation."""
+    """The facts that block a collection: what they name for a deletion, the whole service for a cancellation.
+
+    A cancellation that nothing defers leaves alone what a case needs about which a person decides.
+    """
     blockers = [fact for fact in blockers if fact.concerns(item.entity)]
     if matter.kind is Kind.CANCELLATION:
-        return blocks_cancellation(blockers, entity=item.entity)
+        deferring = blocks_cancellation(blockers, entity=item.entity, given_up=matter.given_up)
+        if deferring:
+            return deferring
+        blockers = [fact for fact in blockers if fact.cancel == "person"]
     if matter.kind is Kind.WITHDRAWAL:
         return ()
-    classes = {clause.data_class for clause in item.classes}
-    return tuple(fact.key for fact in blockers if classes & set(fact.blocks))
+    named = {item.key, *(clause.data_class for clause in item.classes)}
+    return tuple(fact.key for fact in blockers if named & set(fact.blocks))
 
 
 def keys_of_blocked(item: Collection, *, matter: Matter, blockers: Sequence[BlockerFact]) -> tuple[str, ...]:
@@ -275,7 +320,7 @@ def review_reasons(plan: Plan, *, kind: Kind, needs_evidence: bool) -> list[str]
 
 def _plan_system(
     matter: Matter, *, system: str, data_map: DataMap, rules: Sequence[Rule], now: datetime, patience: float
-) -> tuple[list[Line], tuple[BlockerFact, ...]]:
+) -> tuple[list[Line], Reading]:
     with open_reading(matter, system=system, data_map=data_map, rules=rules, now=now, patience=patience) as (
         snapshot,
         reading,
@@ -285,9 +330,9 @@ def _plan_system(
     for count in counts:
         item = data_map.collections[count.collection]
         if matter.concerns(item):
-            blocked = keys_of_blocked(item, matter=matter, blockers=(*reading.blockers, *reading.far))
-            lines.append(make_line(item, count, matter=matter, policy=reading.policies[item.key], blocked=blocked))
-    return lines, reading.blockers
+            facts = (*reading.blockers, *reading.far)
+            lines.append(make_line(item, count, matter=matter, policy=reading.policies[item.key], facts=facts))
+    return lines, reading
 
 
 def explain_plan(
@@ -327,8 +372,11 @@ def _explain_term(term: Term) -> str:
     return text
 
 
-def make_line(item: Collection, count: FateCount, *, matter: Matter, policy: Policy, blocked: tuple[str, ...]) -> Line:
-    """A count of a collection's records as a line with its reason. `blocked`: the facts in the collection's way."""
+def make_line(
+    item: Collection, count: FateCount, *, matter: Matter, policy: Policy, facts: Sequence[BlockerFact]
+) -> Line:
+    """A count of a collection's records as a line with its reason. `facts`: those of the person, in the way or not."""
+    blocked = keys_of_blocked(item, matter=matter, blockers=facts)
     rules = [term.rule for term in policy.terms if term.rule]
     match count.fate:
         case Fate.BLOCKED:
@@ -340,8 +388,16 @@ def make_line(item: Collection, count: FateCount, *, matter: Matter, policy: Pol
         case Fate.PERSON:
             undecided = any(term.rule is None and term.until is None for term in policy.terms)
             key = "HOLD.NO_RULE" if undecided else "SHARED.OWNERS"
+        case Fate.KEEP if matter.kind is Kind.ACCESS:
+            key = "REDACT.THIRD_PARTY" if item.third_party else "OK.PORTABLE" if matter.portable else "OK.ACCESS"
         case Fate.KEEP:
-            key = "OK.ACCESS" if matter.kind is Kind.ACCESS else "WITHDRAW.CONTRACT"
+            key = "WITHDRAW.CONTRACT"
+        case Fate.RESTRICT:
+            key = "HOLD.TECHNICAL"
+        case Fate.REFUSE:
+            key = "NA.ANONYMISED"
+        case _ if _is_forfeited(item, matter=matter, facts=facts):
+            key = "OK.FORFEIT_CONFIRMED"
         case _:
             key = "OK.PERIOD_OVER" if rules else item.erase_key
     line = Line(
@@ -358,6 +414,13 @@ def make_line(item: Collection, count: FateCount, *, matter: Matter, policy: Pol
         return line
     return replace(
         line, rule=rule_label(policy), first_release=count.first, last_release=count.last, open_ended=count.open_ended
+    )
+
+
+def _is_forfeited(item: Collection, *, matter: Matter, facts: Iterable[BlockerFact]) -> bool:
+    """Whether a collection's value lapses with the service, as the person has confirmed."""
+    return matter.kind is Kind.CANCELLATION and any(
+        fact.collection == item.key and fact.cancel == "forfeit" and fact.key in matter.given_up for fact in facts
     )
 
 

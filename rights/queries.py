@@ -1,11 +1,12 @@
 """What pages, the API and the workers read. Due dates and lateness are derived here from the facts."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
+from rights.datamap import DataMap
 from rights.kernel import clock
 from rights.kernel.plan import Plan
 from rights.kernel.retention import Exemption, Rule
@@ -158,6 +159,17 @@ def unread_notices(user: User) -> int:
 def open_steps(request: Request) -> QuerySet[Step]:
     """What a request waits for before it closes; releases live on without it."""
     return request.steps.exclude(state=Step.State.DONE).exclude(verb="release")
+
+
+def backups_clear(request: Request, data_map: DataMap) -> dict[str, date]:
+    """By system from which something was erased, the day on which its backups are clear of it; where that is stated."""
+    found: dict[str, date] = {}
+    for step in request.steps.filter(verb__in=["erase", "mask", "release"], done__gt=0, finished_at__isnull=False):
+        days = data_map.systems[step.system].backup_days if step.system in data_map.systems else 0
+        if days and step.finished_at:
+            day = clock.local_day(step.finished_at) + timedelta(days=days)
+            found[step.system] = max(day, found.get(step.system, day))
+    return found
 
 
 def reviewed_collections(request: Request) -> dict[str, str]:

@@ -20,7 +20,7 @@ from rights.datamap import Collection, DataMap
 from rights.kernel.plan import BlockerFact, Fate, Plan
 from rights.kernel.retention import Rule
 from rights.kernel.states import Kind
-from rights.planning import Matter, hold_key, keys_of_blocked, make_line, make_policy, rule_label
+from rights.planning import Matter, hold_key, make_line, make_policy, rule_label
 
 PATIENCE = 3600.0
 _NUMBERS = ("erase", "mask", "hold", "blocked", "person")
@@ -176,11 +176,10 @@ def _groups(
 
 
 def _words(item: Collection, policy: Policy, blockers: Sequence[BlockerFact], matter: Matter) -> SubjectFates:
-    blocked = keys_of_blocked(item, matter=matter, blockers=blockers)
 
     def key(fate: Fate) -> str:
         count = FateCount(item.key, fate, 1)
-        return json.dumps(make_line(item, count, matter=matter, policy=policy, blocked=blocked).key)
+        return json.dumps(make_line(item, count, matter=matter, policy=policy, facts=blockers).key)
 
     return SubjectFates(
         name=json.dumps(item.key, ensure_ascii=False),

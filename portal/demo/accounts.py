@@ -115,8 +115,9 @@ PEOPLE: tuple[DemoAccount, ...] = (
     ),
     _person(
         4, "he-jianwei", "何建伟", "男", date(1979, 6, 15),
-        "贷款四年前还清并销户，保留期快要满了；三份保单都已到期。",
-        "His loan and his time as a customer ended four years ago, that period is nearly over; three policies ended.",
+        "贷款四年前还清并销户，保留期快要满了；三份保单都已到期；钱包账户被法院冻结。",
+        "His loan and his time as a customer ended four years ago, that period is nearly over; three policies ended; "
+        "a court has frozen his wallet.",
     ),
     _person(
         5, "song-lihua", "宋丽华", "女", date(1972, 11, 8),

@@ -172,7 +172,9 @@ def add_bureau_report(book: Book, customer: int, *, score: int, fetched: date) -
     )
 
 
-def add_wallet_customer(book: Book, who: Person, *, opened: date, closed: date | None = None) -> int:
+def add_wallet_customer(
+    book: Book, who: Person, *, opened: date, closed: date | None = None, frozen: date | None = None
+) -> int:
     return book.add(
         "wallet.customer",
         account_no=who.account_no,
@@ -180,6 +182,7 @@ def add_wallet_customer(book: Book, who: Person, *, opened: date, closed: date |
         id_number=who.id_number,
         phone=who.phone,
         address=who.address,
+        frozen_on=frozen,
         opened_on=opened,
         closed_on=closed,
     )

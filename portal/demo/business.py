@@ -90,6 +90,20 @@ DEEDS: tuple[Deed, ...] = (
         """,
     ),
     Deed(
+        "freeze",
+        "wallet",
+        _("Account frozen by law"),
+        _("Lift the freeze"),
+        find="""
+        SELECT customer_id, frozen_on::text, NULL FROM wallet.customer
+        WHERE account_no = %(account_no)s AND frozen_on IS NOT NULL
+        """,
+        act="""
+        UPDATE wallet.customer SET frozen_on = NULL
+        WHERE customer_id = %(row)s AND frozen_on IS NOT NULL AND account_no = %(account_no)s
+        """,
+    ),
+    Deed(
         "transit",
         "wallet",
         _("Money on a transit card"),

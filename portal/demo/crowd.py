@@ -248,6 +248,7 @@ def _wealth(book: Book, random: Random, who: Person, opened: date, closed: date 
         region=who.address[:3],
         employer=None,
         class_ii_account=make_card_no(30_000_000 + int(who.account_no)),
+        face_checked_on=opened,
         opened_on=opened,
         closed_on=closed,
     )

@@ -99,7 +99,7 @@ def _chen_family(book: Book, today: date) -> None:
 def _running_loan(book: Book, who: Person, today: date) -> None:
     opened = add_months(today, -9)
     profile = add_profile(
-        book, who, opened=opened, granted=("recommendation", "contacts", "app_list", "face", "statistics")
+        book, who, opened=opened, granted=("recommendation", "contacts", "app_list", "face", "statistics", "loan_data")
     )
     add_behaviour(book, profile, days=(today - timedelta(days=number % 90 + 1) for number in range(180)))
     add_access_log(book, who, days=(add_months(today, -number) for number in range(1, 9)))
@@ -152,9 +152,13 @@ def _ended_loan(years: int) -> Callable[[Book, Person, date], None]:
 
 
 def _ended_policies(book: Book, who: Person, today: date) -> None:
-    """A loan that ended four years ago, and policies that are over: one still held, one lapsed, one long cover."""
+    """A loan that ended four years ago, and policies that are over: one still held, one lapsed, one long cover; and a
+    wallet that a court has frozen."""
     _ended_loan(4)(book, who, today)
     opened = years_before(today, 8)
+    frozen = add_wallet_customer(book, who, opened=opened, frozen=today - 70 * DAY)
+    for day in (years_before(today, 7), years_before(today, 6), today - 90 * DAY):
+        add_payment(book, frozen, who, amount="58.00", merchant="五金店", created=day, ended=day)
     policies = (
         ("手机碎屏险", years_before(today, 3), years_before(today, 2), False),
         ("旅行意外险", years_before(today, 7), years_before(today, 6), False),
@@ -214,6 +218,7 @@ def _wealth(book: Book, who: Person, today: date) -> None:
         region="北京市",
         employer="已退休",
         class_ii_account=make_card_no(700_007),
+        face_checked_on=opened,
         opened_on=opened,
         closed_on=None,
     )
@@ -648,6 +653,7 @@ def _smart_cards(book: Book, who: Person, opened: date, today: date) -> None:
         shop_name="佳怡花店",
         location="121.5987,31.2054",
         settlement_card=who.card_no,
+        face_checked_on=years_before(today, 3),
         opened_on=years_before(today, 3),
         closed_on=None,
     )

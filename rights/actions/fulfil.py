@@ -4,6 +4,7 @@ Nothing here assumes that it runs once: every move is conditional on what was se
 is found by the next tick.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from random import SystemRandom
 from typing import Any
@@ -27,14 +28,14 @@ from rights.actions.steps import (
 )
 from rights.actions.submit import defer, matter_of, route
 from rights.connectors.base import ConnectorError, Refused, Unavailable
-from rights.datamap import load_live_map
+from rights.datamap import Consent, DataMap, load_live_map
 from rights.kernel.clock import local_day
 from rights.kernel.plan import GOING, Fate, Plan, exceeds
 from rights.kernel.states import Kind, State
 from rights.models import Request, Step
 from rights.notices import notify
-from rights.planning import make_plan
-from rights.queries import active_rules, due_of, open_steps
+from rights.planning import is_retained, make_plan
+from rights.queries import active_rules, backups_clear, due_of, open_steps
 from rights.transitions import StaleRequest, move, record
 
 log = structlog.get_logger(__name__)
@@ -43,13 +44,6 @@ _JITTER = SystemRandom()
 WORKER_WAIT = 30.0
 MAX_ATTEMPTS = 8
 MAX_ROUNDS = 20
-CLOSING_KEYS = {
-    Kind.ACCESS: "OK.ACCESS",
-    Kind.CORRECTION: "OK.CORRECT_VERSIONED",
-    Kind.DELETION: "OK.PURPOSE_END",
-    Kind.WITHDRAWAL: "OK.CONSENT_WITHDRAWN",
-    Kind.CANCELLATION: "OK.CANCELLED",
-}
 
 
 def advance(*, request_id: UUID, now: datetime) -> None:
@@ -104,7 +98,7 @@ def start_round(request: Request, *, now: datetime) -> bool:
             body={"collections": [item.collection for item in excess]},
         )
         return False
-    if matter.kind is Kind.CANCELLATION and fresh.of(Fate.BLOCKED):
+    if matter.kind is Kind.CANCELLATION and fresh.waits:
         defer(request, plan=fresh, now=now, act_after=None)
         return False
     try:
@@ -160,7 +154,7 @@ def _run_claimed(request: Request, step: Step, *, now: datetime) -> bool:
                 request,
                 event="step_done",
                 now=work.moment(),
-                body={"verb": step.verb, "collection": step.collection, "count": count},
+                body={"verb": step.verb, "collection": step.collection, "count": count, **_to_be_told(step)},
             )
         return True
     except LostLease:
@@ -180,6 +174,12 @@ def _run_claimed(request: Request, step: Step, *, now: datetime) -> bool:
     except ConnectorError as error:
         _give_up(work, str(error))
     return False
+
+
+def _to_be_told(step: Step) -> dict[str, Any]:
+    """Who received what rested on a consent, where it was withdrawn."""
+    recipients = step.params.get("recipients")
+    return {"recipients": recipients} if recipients else {}
 
 
 def _try_later(work: Work, moment: datetime, *, reason: str, **fields: Any) -> None:
@@ -226,7 +226,8 @@ def _has_unwritten_holds(request: Request, fresh: Plan) -> bool:
 def close(request: Request, *, plan: Plan | None, now: datetime) -> None:
     """Every line is done, held, kept or referred. The holds live on without the request."""
     fields: dict[str, Any] = {"plan": plan.to_json()} if plan else {}
-    key = CLOSING_KEYS[Kind(request.kind)]
+    data_map = load_live_map()
+    keys = closing_keys(request, plan=plan, data_map=data_map)
     with transaction.atomic():
         move(
             request,
@@ -234,13 +235,66 @@ def close(request: Request, *, plan: Plan | None, now: datetime) -> None:
             event="closed",
             now=now,
             closed_at=now,
-            closing_key=key,
+            closing_key=keys[0],
             check_after=None,
-            body={"key": key, "held": plan.count(Fate.HOLD) if plan else 0},
+            body={"key": keys[0], "keys": keys, "held": plan.count(Fate.HOLD) if plan else 0},
             **fields,
         )
         if request.kind != Kind.ACCESS:
             notify(user=request.subject, request=request, kind="closed", now=now)
+        if cleared := backups_clear(request, data_map):
+            day = max(cleared.values()).isoformat()
+            notify(user=request.subject, request=request, kind="backups", params={"day": day}, now=now)
+        if names := _recipients(request):
+            params = {language: _listed(names, language) for language in ("zh", "en")}
+            notify(user=request.subject, request=request, kind="sharing_stopped", params=params, now=now)
+
+
+def closing_keys(request: Request, *, plan: Plan | None, data_map: DataMap) -> list[str]:
+    """The reasons with which a request ends; the first stands for all of them."""
+    match Kind(request.kind):
+        case Kind.ACCESS:
+            return ["OK.PORTABLE" if request.details.get("portable") else "OK.ACCESS"]
+        case Kind.CORRECTION:
+            touched = request.corrections.filter(rows__gt=0).values_list("collection", flat=True)
+            items = [data_map.collections[key] for key in touched if key in data_map.collections]
+            # What the law makes us keep must still say what it said.
+            return ["OK.CORRECT_VERSIONED" if any(is_retained(item) for item in items) else "OK.CORRECT"]
+        case Kind.DELETION:
+            return ["OK.PURPOSE_END"]
+        case Kind.CANCELLATION:
+            return ["OK.CANCELLED", *(["OK.FORFEIT_CONFIRMED"] if request.details.get("forfeits") else [])]
+        case Kind.WITHDRAWAL:
+            stated = [data_map.consents[key] for key in request.details["purposes"] if key in data_map.consents]
+            found = dict.fromkeys(_withdrawn_key(item, plan=plan, data_map=data_map) for item in stated)
+            if plan and any(line.key == "WITHDRAW.CONTRACT" for line in plan.of(Fate.KEEP)):
+                found["WITHDRAW.CONTRACT"] = None
+            return list(found) if len(found) == 1 else list(dict.fromkeys(["OK.CONSENT_WITHDRAWN", *found]))
+
+
+def _withdrawn_key(consent: Consent, *, plan: Plan | None, data_map: DataMap) -> str:
+    match consent.kind:
+        case "marketing":
+            return "OK.MARKETING_OFF"
+        case "sharing":
+            return "OK.SHARING_STOPPED"
+        case "biometric":
+            users = {item.entity for item in data_map.collections.values() if item.consent == consent.key}
+            return "OK.ALT_VERIFY" if plan and users & set(plan.running) else "OK.BIOMETRIC_ERASED"
+        case _:
+            return "OK.CONSENT_WITHDRAWN"
+
+
+def _recipients(request: Request) -> list[dict[str, str]]:
+    """Who has to be told that a consent was withdrawn, each once."""
+    found: list[dict[str, str]] = []
+    for step in request.steps.filter(verb="consent").order_by("round", "ordinal"):
+        found += [name for name in step.params.get("recipients", ()) if name not in found]
+    return found
+
+
+def _listed(names: Sequence[Mapping[str, str]], language: str) -> str:
+    return ("、" if language == "zh" else ", ").join(name[language] for name in names)
 
 
 def check_blockers(request: Request, *, now: datetime) -> bool:
@@ -271,6 +325,8 @@ def check_blockers(request: Request, *, now: datetime) -> bool:
 
 
 def _came_free(request: Request, fresh: Plan) -> bool:
-    """Whether a part of a deletion can go on while another stays blocked."""
-    before = Plan.from_json(request.plan).count(Fate.BLOCKED) if request.plan else 0
-    return request.kind != Kind.CANCELLATION and fresh.count(Fate.BLOCKED) < before
+    """Whether it can go on while a part stays blocked: of a cancellation, once nothing defers it as a whole."""
+    before = Plan.from_json(request.plan) if request.plan else None
+    if before and request.kind == Kind.CANCELLATION and (before.waits or fresh.waits):
+        return not fresh.waits
+    return before is not None and fresh.count(Fate.BLOCKED) < before.count(Fate.BLOCKED)

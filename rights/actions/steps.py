@@ -127,7 +127,12 @@ def make_steps(request: Request, *, plan: Plan, matter: Matter, data_map: DataMa
             return made
         case Kind.WITHDRAWAL:
             for purpose in sorted(matter.purposes):
-                add("consent", data_map.consents[purpose].collection, purpose=purpose)
+                add(
+                    "consent",
+                    data_map.consents[purpose].collection,
+                    purpose=purpose,
+                    recipients=recipients_of(purpose, plan=plan, data_map=data_map),
+                )
         case Kind.CANCELLATION:
             closing = closing_entities(matter, data_map)
             for item in data_map.collections.values():
@@ -138,6 +143,7 @@ def make_steps(request: Request, *, plan: Plan, matter: Matter, data_map: DataMa
                 add("close", f"{RELATIONSHIP}{entity}")
     going = {line.collection: line for line in plan.of(Fate.ERASE, Fate.MASK)}
     held = {line.collection: line for line in plan.of(Fate.HOLD)}
+    restricted = {line.collection: line for line in plan.of(Fate.RESTRICT)}
     for system in dict.fromkeys(line.system for line in plan.lines):
         order = connect(system, data_map).erase_order()
         for key in order:
@@ -146,7 +152,25 @@ def make_steps(request: Request, *, plan: Plan, matter: Matter, data_map: DataMa
         for key in order:
             if key in held:
                 add("hold", key, expected=held[key].count)
+            if key in restricted:
+                add("restrict", key, expected=restricted[key].count)
     return made
+
+
+def recipients_of(purpose: str, *, plan: Plan, data_map: DataMap) -> list[dict[str, str]]:
+    """Who received what rests on a consent, by name in both languages: those are to be told that it is withdrawn.
+
+    A consent to sharing is passed on to all of its recipients; what was received before leaves no record here.
+    """
+    held = {line.collection for line in plan.lines if line.count}
+    everybody = data_map.consents[purpose].kind == "sharing"
+    names = [
+        name
+        for item in data_map.collections.values()
+        if item.consent == purpose and (everybody or item.key in held)
+        for name in item.recipients
+    ]
+    return [{"zh": name.zh, "en": name.en} for name in dict.fromkeys(names)]
 
 
 def run_step(work: Work) -> int:
@@ -159,6 +183,7 @@ def run_step(work: Work) -> int:
         "erase": _erase,
         "mask": _erase,
         "hold": _hold,
+        "restrict": _hold,
         "release": _release,
     }
     return actions[work.step.verb](work)
@@ -400,10 +425,16 @@ def revise(hold: Hold, group: HeldGroup, *, policy: Policy, now: datetime) -> bo
     return changed
 
 
+def _open_key(policy: Policy) -> str:
+    """Why a hold has no end: it is hard to erase and only stored from now on (PIPL art. 47), or it has not begun."""
+    is_technical = policy.otherwise is Fate.RESTRICT and not any(term.rule for term in policy.terms)
+    return "HOLD.TECHNICAL" if is_technical else "HOLD.RELATION_ACTIVE"
+
+
 def _said_of(group: HeldGroup, policy: Policy) -> dict[str, Any]:
     return {
         "rule": group_label(policy, trigger_on=group.trigger_on, until=group.last_day) or "",
-        "key": hold_key(policy, until=group.last_day) if group.last_day else "HOLD.RELATION_ACTIVE",
+        "key": hold_key(policy, until=group.last_day) if group.last_day else _open_key(policy),
         "trigger_on": group.trigger_on,
         "last_day": group.last_day,
         "count": group.count,
@@ -475,6 +506,8 @@ def _export(work: Work) -> int:
         data_key=data_key,
         seed=work.matter.seed(now=work.now),
         data_map=work.data_map,
+        includes=work.matter.concerns,
+        omitted=[key for key, item in work.data_map.collections.items() if work.matter.leaves_out(item)],
         request_id=work.request.pk,
         reference=work.request.reference or "",
         person=work.request.subject.masked_name,

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts.authority import NoAuthority, require_authority
@@ -16,7 +18,7 @@ from accounts.models import Authority, User
 from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import LIMIT_DAYS, local_day
 from rights.kernel.minors import is_under_fourteen
-from rights.kernel.plan import Fate, Plan
+from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import Request
 from rights.notices import notify
@@ -55,6 +57,8 @@ def matter_of(request: Request) -> Matter:
         entities=frozenset(details.get("entities") or ()),
         purposes=frozenset(details.get("purposes") or ()),
         decided=reviewed_collections(request) if request.received_at else {},
+        given_up=frozenset(details.get("forfeits") or ()) | frozenset(details.get("waived") or ()),
+        portable=bool(details.get("portable")),
     )
     return with_facts(matter, subject=request.subject, request=request)
 
@@ -100,6 +104,7 @@ def submit(*, request_id: UUID, now: datetime) -> Request:
     require_complete(request)
     matter = matter_of(request)
     seen = preview(matter, now=now)
+    _require_given_up(request, seen)
     child = is_under_fourteen(matter.identities.get("id_number", ""), today=local_day(now))
     guarded = authority is not None and authority.kind == Authority.Kind.GUARDIAN
     first: dict[str, Any] = {"priority": CHILD_FIRST, "review_reasons": ["OK.MINOR"]} if child or guarded else {}
@@ -141,6 +146,25 @@ def require_complete(request: Request) -> None:
             raise CannotSubmit(_("Choose the service to cancel."))
 
 
+def _require_given_up(request: Request, seen: Preview) -> None:
+    """Raise CannotSubmit where something of value would lapse unsaid, or what cannot be given up was.
+
+    A system that is silent may hide such a value; the plan made before anything is closed says so then.
+    """
+    if request.kind != Kind.CANCELLATION:
+        return
+    lapsing = {fact.key for fact in seen.plan.blockers if fact.cancel == "forfeit" and fact.entity in seen.plan.closing}
+    if lapsing - set(request.details.get("forfeits") or ()):
+        raise CannotSubmit(_("Something of value would lapse. Please say whether you give it up."))
+    for key in request.details.get("waived") or ():
+        stated = seen.data_map.blockers.get(key)
+        if stated is None or not stated.waivable:
+            raise CannotSubmit(
+                _("%(what)s cannot be given up.")
+                % {"what": stated.label(get_language() or settings.LANGUAGE_CODE) if stated else key}
+            )
+
+
 def route(request: Request, *, now: datetime) -> None:
     """Send a checked request where it belongs: on by itself, to the desk, or to wait for a fact to clear."""
     plan = Plan.from_json(request.plan) if request.plan else None
@@ -153,7 +177,7 @@ def route(request: Request, *, now: datetime) -> None:
         Request.objects.filter(pk=request.pk, state=State.CHECKING).update(plan=plan.to_json())
     reasons = review_reasons(plan, kind=kind, needs_evidence=needs_evidence(request))
     noted = [*request.review_reasons, *reasons]  # that it is a child's is known since it was filed
-    if kind is Kind.CANCELLATION and any(line.fate is Fate.BLOCKED for line in plan.lines):
+    if kind is Kind.CANCELLATION and plan.waits:
         defer(request, plan=plan, now=now, review_reasons=noted)
     elif reasons:
         move(request, to=State.REVIEW, event="to_review", now=now, body={"reasons": noted}, review_reasons=noted)

@@ -80,6 +80,15 @@ class Details(Strict):
         max_length=100,
         help_text="Cancellation: what is expressly given up, such as points.",
     )
+    waived = serializers.ListField(
+        child=serializers.CharField(max_length=KEY_LENGTH, help_text="Key of something of value."),
+        required=False,
+        max_length=100,
+        help_text="Cancellation: what stands in the way and is expressly waived, such as coins.",
+    )
+    portable = serializers.BooleanField(
+        required=False, help_text="Access: only what can be moved to another company, derived data left out."
+    )
     purposes = serializers.ListField(
         child=serializers.CharField(max_length=KEY_LENGTH, help_text="Key of a consent."),
         required=False,
@@ -101,6 +110,10 @@ class Details(Strict):
         known = load_live_map().blockers
         return [_known(key, known) for key in value]
 
+    def validate_waived(self, value: list[str]) -> list[str]:
+        known = {key: item for key, item in load_live_map().blockers.items() if item.waivable}
+        return [_known(key, known) for key in value]
+
     def validate_purposes(self, value: list[str]) -> list[str]:
         known = load_live_map().consents
         return [_known(key, known) for key in value]
@@ -115,12 +128,13 @@ def _known(key: str, known: Mapping[str, object]) -> str:
 
 
 FIELDS_OF = {
-    Kind.ACCESS: frozenset[str](),
+    Kind.ACCESS: frozenset({"portable"}),
     Kind.CORRECTION: frozenset({"items"}),
     Kind.DELETION: frozenset({"entities"}),
     Kind.WITHDRAWAL: frozenset({"purposes"}),
-    Kind.CANCELLATION: frozenset({"entities", "forfeits"}),
+    Kind.CANCELLATION: frozenset({"entities", "forfeits", "waived"}),
 }
+OPTIONAL = frozenset({"portable", "waived"})
 NEEDED = {Kind.CORRECTION: "items", Kind.WITHDRAWAL: "purposes", Kind.CANCELLATION: "entities"}
 
 

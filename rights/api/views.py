@@ -247,7 +247,8 @@ def _subject_of(user: User, pk: UUID | None) -> User:
 
 def _complete_details(kind: Kind, details: dict[str, Any], *, subject: User) -> dict[str, Any]:
     """The answers as the pages would have written them. Raises ValidationError naming the field."""
-    found = {name: details.get(name, []) for name in shapes.FIELDS_OF[kind]}
+    found = {name: details.get(name, []) for name in shapes.FIELDS_OF[kind] - shapes.OPTIONAL}
+    found |= {name: details[name] for name in shapes.OPTIONAL if details.get(name)}
     if kind is Kind.CORRECTION:
         found["items"] = [_clean_item(item, index) for index, item in enumerate(found["items"])]
     if kind is Kind.CANCELLATION:

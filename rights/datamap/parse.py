@@ -432,6 +432,20 @@ class _Parser:
                     f"Add consents.{collection.consent}.",
                 )
 
+    def _require_passed(self, parsed: DataMap) -> None:
+        for collection in parsed.collections.values():
+            where, _, column = str(collection.passed or "").rpartition(".")
+            if not collection.passed or where in set(self._section("collections")) - set(parsed.collections):
+                continue
+            known = parsed.collections.get(where)
+            if where == collection.key or known is None or column not in {field.name for field in known.fields}:
+                self._fault(
+                    GOVERNANCE,
+                    f"collections.{collection.key}.passed",
+                    f"{collection.passed} is no field of another collection.",
+                    "Name the field that still says so once this is erased.",
+                )
+
 
 class _Dependent(Exception):
     """What is read leans on a collection or system whose own fault is told already."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+BASES = ("consent", "contract", "law", "interest")
+"""Legal bases of a collection (PIPL art. 13)."""
 OPERATORS = frozenset({"eq", "ne", "gt", "ge", "lt", "le", "in", "is_null", "not_null"})
 
 
@@ -53,6 +55,7 @@ class System:
     entity: str
     label: Text
     backup_days: int = 0
+    """After how many days what was erased is gone from its backups too; 0: not stated."""
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,8 @@ REASONS: dict[str, Reason] = {
             "REDACT.THIRD_PARTY",
             _P,
             "GB/T 35273 8.7",
-            "其中属于别人的信息已经遮去。",
-            "What belongs to other people has been blanked out.",
+            "其中属于别人的信息已经遮去。如果遮错了，告诉我们，由人工再看一次。",
+            "What belongs to other people has been blanked out. If that is wrong, tell us and a person looks again.",
         ),
         Reason(
             "REPEAT.FEE_OR_REFUSE",
@@ -164,8 +164,9 @@ REASONS: dict[str, Reason] = {
             "HOLD.RELATION_ACTIVE",
             _P,
             "反洗钱法",
-            "你还在用这项服务，保留期从结束那天算起，所以现在没有日期。",
-            "You still use this service. The period starts the day it ends, so there is no date yet.",
+            "你还在用这项服务，保留期从结束那天算起，所以现在没有日期。注销服务后就有日期。",
+            "You still use this service. The period starts the day it ends, so there is no date yet. "
+            "Once you cancel it there is one.",
         ),
         Reason(
             "HOLD.LAW",
@@ -207,8 +208,9 @@ REASONS: dict[str, Reason] = {
             "HOLD.TECHNICAL",
             _P,
             "个人信息保护法第 47 条",
-            "技术上难以马上删除，已停止存放以外的一切使用。",
-            "It is technically hard to erase at once; we have stopped every use except storing it.",
+            "技术上难以马上删除，已停止存放以外的一切使用。我们每天再看，能删时删除并告诉你。",
+            "It is technically hard to erase at once; we have stopped every use except storing it. "
+            "We look again every day, erase it once we can and tell you.",
         ),
         Reason(
             "SHARED.OWNERS",
@@ -220,7 +222,7 @@ REASONS: dict[str, Reason] = {
         Reason(
             "SYSTEM.UNKNOWN",
             _D,
-            "",
+            "个人信息保护法第 50 条第 1 款",
             "这个系统暂时连不上，我们会再试，不影响到期日。",
             "This system cannot be reached right now. We try again; your date does not change.",
         ),
@@ -277,8 +279,8 @@ REASONS: dict[str, Reason] = {
             "OK.SHARING_STOPPED",
             _F,
             "个人信息保护法第 15、23 条",
-            "已停止共享，并通知收到过信息的公司停止使用。",
-            "Sharing has stopped, and those who received your data are told to stop.",
+            "已停止共享，停止使用的要求会转告收到过信息的公司。",
+            "Sharing has stopped; that they must stop is passed on to those who received your data.",
         ),
         Reason(
             "OK.CANCELLED",
@@ -327,8 +329,9 @@ REASONS: dict[str, Reason] = {
             "NA.ANONYMISED",
             _R,
             "个人信息保护法第 4、73 条",
-            "数据已无法对应到你，不再是个人信息。",
-            "The data can no longer be tied to you, so it is not personal information.",
+            "数据已无法对应到你，不再是个人信息。如果你认为仍能对应到你，可以申诉。",
+            "The data can no longer be tied to you, so it is not personal information. "
+            "Appeal if you think that it can.",
         ),
         Reason(
             "ID.UNVERIFIED",

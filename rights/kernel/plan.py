@@ -6,7 +6,7 @@ confidential. Release dates are the last day held.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -26,7 +26,7 @@ class Fate(StrEnum):
 
 
 GOING = frozenset({Fate.ERASE, Fate.MASK})
-STAYING = frozenset({Fate.HOLD, Fate.KEEP})
+STAYING = frozenset({Fate.HOLD, Fate.KEEP, Fate.RESTRICT, Fate.REFUSE})
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class BlockerFact:
     blocks: tuple[str, ...] = ()
     shown: tuple[Mapping[str, str], ...] = ()
     entities: tuple[str, ...] = ()
+    waivable: bool = False
 
     def concerns(self, entity: str) -> bool:
         return entity in (self.entities or (self.entity,))
@@ -69,7 +70,11 @@ class BlockerFact:
 
 @dataclass(frozen=True)
 class Plan:
-    """All lines of one request as of a day. `unknown` names systems that could not be asked."""
+    """All lines of one request as of a day. `unknown` names systems that could not be asked.
+
+    `running` are the companies whose service the person uses; `backups` the systems from which something goes, with the
+    days after which their backups are clear of it; `omitted` the collections that a portable copy leaves out.
+    """
 
     kind: str
     as_of: date
@@ -79,6 +84,9 @@ class Plan:
     unknown: tuple[str, ...] = ()
     map_digest: str = ""
     closing: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    backups: tuple[tuple[str, int], ...] = ()
+    omitted: tuple[str, ...] = ()
 
     def count(self, *fates: Fate) -> int:
         return sum(line.count for line in self.lines if line.fate in fates)
@@ -97,6 +105,16 @@ class Plan:
     @property
     def cancel_blockers(self) -> tuple[BlockerFact, ...]:
         return tuple(fact for fact in self.blockers if fact.cancel == "defer")
+
+    @property
+    def waits(self) -> bool:
+        """Whether a fact that has to clear first is in the way; one that a person decides about is not such a fact."""
+        deferring = {(fact.key, fact.entity) for fact in self.cancel_blockers}
+        return any((key, line.entity) in deferring for line in self.of(Fate.BLOCKED) for key in line.blockers)
+
+    def backups_clear_on(self, gone_on: date) -> tuple[tuple[str, date], ...]:
+        """By system, the day on which its backups are clear of what was erased on a day."""
+        return tuple((system, gone_on + timedelta(days=days)) for system, days in self.backups)
 
     def to_json(self) -> dict[str, Any]:
         plain: dict[str, Any] = _plain(asdict(self))
@@ -130,6 +148,10 @@ class Plan:
             unknown=tuple(data["unknown"]),
             map_digest=data["map_digest"],
             closing=tuple(data["closing"]),
+            # Plans that were stored before these were known have none of them.
+            running=tuple(data.get("running", ())),
+            backups=tuple((system, days) for system, days in data.get("backups", ())),
+            omitted=tuple(data.get("omitted", ())),
         )
 
 

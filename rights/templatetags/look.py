@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext, ngettext
 
 from rights.kernel.clock import SHANGHAI
+from rights.kernel.decisions import reason
 
 register = template.Library()
 
@@ -156,6 +157,23 @@ def next_day(value: date | None) -> date | None:
     return value + DAY if value else None
 
 
+@register.filter
+def days_after(value: date | None, days: int) -> date | None:
+    return value + timedelta(days=days) if value else None
+
+
+@register.filter
+def reason_text(key: str) -> str:
+    """The text of a reason in the language of the page; an unknown key raises KeyError."""
+    return reason(key).zh if _chinese() else reason(key).en
+
+
+@register.filter
+def reason_basis(key: str) -> str:
+    """The source of a reason, which follows its text."""
+    return reason(key).basis
+
+
 # ---- counts and masks ----------------------------------------------------------------------------------------------
 
 
@@ -225,7 +243,7 @@ def mask_number(value: str) -> str:
 _MARKS: Mapping[str, str] = {
     "go": "go", "erase": "go", "mask": "go", "close": "go", "correct": "go", "collect": "go", "stop": "go",
     "done": "done", "gone": "done", "erased": "done",
-    "hold": "hold", "held": "hold",
+    "hold": "hold", "held": "hold", "restrict": "hold", "refuse": "hold",
     "keep": "use", "use": "use",
     "wait": "wait", "blocked": "wait", "person": "wait", "waiting": "wait", "deferred": "wait",
     "late": "late", "unknown": "late", "failed": "late", "unreachable": "late",

@@ -33,7 +33,14 @@ from rights.web.forms import (
     ScopeForm,
     group_recorded,
 )
-from rights.web.present import CompanyView, mask_value, present_companies, present_forfeits, service_names
+from rights.web.present import (
+    CompanyView,
+    mask_value,
+    present_companies,
+    present_forfeits,
+    present_waivable,
+    service_names,
+)
 
 Answers = Mapping[str, Any]
 
@@ -92,7 +99,8 @@ class FormPage:
             case CancellationForm() as cancellation:
                 service = cancellation.cleaned_data["service"]
                 entities = list(self.data_map.entities) if service == ALL else [service]
-                return {"entities": entities, "forfeits": cancellation.given_up}
+                waived = {"waived": cancellation.waived_keys} if cancellation.waived_keys else {}
+                return {"entities": entities, "forfeits": cancellation.given_up, **waived}
             case CorrectionForm() as correction:
                 return {"items": correction.items}
 
@@ -237,16 +245,20 @@ def _cancellation_page(request: HttpRequest, user: User, data: Any, answers: Ans
     running = running_services(request, user, data_map, now=now)
     seen = preview_of(user, Kind.CANCELLATION, now=now, entities=frozenset(running)) if running else None
     forfeits = present_forfeits(seen.plan, data_map, language=language) if seen else []
+    waivable = present_waivable(seen.plan, data_map, language=language) if seen else []
     chosen = list(answers["entities"]) if answers is not None else []
     form = CancellationForm(
         data,
         services=running,
         forfeits=forfeits,
+        waivable=waivable,
         service=ALL if len(chosen) > 1 else chosen[0] if chosen else "",
         confirmed=(answers or {}).get("forfeits", ()),
+        waived=(answers or {}).get("waived", ()),
     )
     service = form["service"].value()
     given_up = set(form["forfeits"].value() or ())
+    waived = set(form["waived"].value() or ())
     services = [
         {
             "value": key,
@@ -263,6 +275,7 @@ def _cancellation_page(request: HttpRequest, user: User, data: Any, answers: Ans
         "services": services,
         "all_checked": service == ALL,
         "forfeits": [{"value": item.key, "label": item.label, "checked": item.key in given_up} for item in forfeits],
+        "waivable": [{"value": item.key, "label": item.label, "checked": item.key in waived} for item in waivable],
         "back_url": link(request, "plan", Kind.CANCELLATION, user),
     }
     return FormPage(Kind.CANCELLATION, form, context, data_map)

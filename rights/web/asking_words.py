@@ -68,6 +68,7 @@ def answers_of(
             services = listed(service_names(details.get("entities") or (), data_map, language))
             rows = [row(_("Service to end"), _("All services of all companies") if everywhere else services)]
             given_up = [item.label for item in lapsing if item.key in set(details.get("forfeits") or ())]
+            given_up += [data_map.blockers[key].label(language) for key in details.get("waived") or ()]
             if given_up:
                 rows.append(row(_("You give up"), listed(given_up)))
         case Kind.WITHDRAWAL:
@@ -93,6 +94,10 @@ def _sums(view: PlanView, *, row: Callable[..., dict[str, str]]) -> list[dict[st
         rows.append(row(_("Kept by law"), kept_words(view), url=""))
     if view.in_use.count:
         rows.append(row(_("In use for your services"), records(view.in_use.count), url=""))
+    if view.restricted.count:
+        rows.append(row(_("Only stored from now on"), records(view.restricted.count), url=""))
+    if view.refused.count:
+        rows.append(row(_("Not covered by this right"), records(view.refused.count), url=""))
     if view.unknown:
         rows.append(row(_("Not known right now"), listed(view.unknown), url=""))
     return rows

@@ -4,6 +4,7 @@ rows; somebody else's address is not found."""
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import date
 from itertools import chain
 from typing import Any, cast
 from uuid import UUID
@@ -38,7 +39,7 @@ from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import ConsentEvent, Hold, Notice, Package, Request
 from rights.notices import render_notice
-from rights.queries import submitted_requests
+from rights.queries import backups_clear, submitted_requests
 from rights.records import ConsentState, read_consents
 from rights.templatetags.look import hour, listed
 from rights.transitions import StaleRequest
@@ -149,8 +150,14 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         "withdraw_url": reverse("rights:withdraw", args=[item.pk]) if case.can_withdraw else "",
         "receipt_url": reverse("rights:receipt", args=[item.pk]),
         "appeal_url": "",
+        "cleared": _cleared(item, data_map, language=language),
     }
     return render(request, "subject/request.html", context, status=status)
+
+
+def _cleared(item: Request, data_map: DataMap, *, language: str) -> list[tuple[str, date]]:
+    """By system, the day on which its backups are clear of what was erased."""
+    return [(data_map.systems[key].label(language), day) for key, day in backups_clear(item, data_map).items()]
 
 
 def _shows_plan(item: Request) -> bool:
@@ -202,6 +209,7 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
         "asked": present_asked(item, data_map=data_map, language=language, values=False),
         "decision": present_decision(item, language=language),
         "rows": rows,
+        "cleared": _cleared(item, data_map, language=language),
         "total": sum(row.line.count for row in rows),
         "code": check_code(item),
     }

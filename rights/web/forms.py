@@ -71,6 +71,7 @@ class CancellationForm(forms.Form):
         label=_("Service"), error_messages={"required": _("Choose the service to end, or all of them.")}
     )
     forfeits = forms.MultipleChoiceField(label=_("This would lapse"), required=False)
+    waived = forms.MultipleChoiceField(label=_("You may give this up"), required=False)
 
     def __init__(
         self,
@@ -78,13 +79,17 @@ class CancellationForm(forms.Form):
         *,
         services: Iterable[str],
         forfeits: Sequence[Forfeit],
+        waivable: Sequence[Forfeit] = (),
         service: str = "",
         confirmed: Iterable[str] = (),
+        waived: Iterable[str] = (),
     ) -> None:
-        super().__init__(data, initial={"service": service, "forfeits": list(confirmed)})
+        super().__init__(data, initial={"service": service, "forfeits": list(confirmed), "waived": list(waived)})
         self.lapsing = forfeits
+        self.waivable = waivable
         _choices(self, "service", [(ALL, ALL), *((key, key) for key in services)])
         _choices(self, "forfeits", [(forfeit.key, forfeit.label) for forfeit in forfeits])
+        _choices(self, "waived", [(item.key, item.label) for item in waivable])
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -99,9 +104,16 @@ class CancellationForm(forms.Form):
     @property
     def given_up(self) -> list[str]:
         """Only what the chosen service costs: a tick beside another service is not an answer."""
-        service = self.cleaned_data["service"]
-        chosen = self.cleaned_data["forfeits"]
-        return [item.key for item in self.lapsing if item.key in chosen and service in (ALL, item.entity)]
+        return self._of_service(self.lapsing, "forfeits")
+
+    @property
+    def waived_keys(self) -> list[str]:
+        """What would defer it and is expressly waived; nothing is where no box was ticked."""
+        return self._of_service(self.waivable, "waived")
+
+    def _of_service(self, offered: Sequence[Forfeit], field: str) -> list[str]:
+        service, chosen = self.cleaned_data["service"], self.cleaned_data[field]
+        return [item.key for item in offered if item.key in chosen and service in (ALL, item.entity)]
 
 
 @dataclass(frozen=True)

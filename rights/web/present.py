@@ -19,6 +19,7 @@ from rights.kernel.states import Kind, State
 from rights.models import Request
 from rights.queries import active_rules, clock_facts, due_of
 from rights.templatetags.look import day_text, listed, on_text, records
+from rights.wording import ground_words
 
 _AMOUNT = re.compile(r"-?\d+\.\d\d")
 SUMMARY_KINDS = 3
@@ -47,6 +48,7 @@ class PlanLine:
     fix_url: str = ""
     fix_label: str = ""
     warning: str = ""
+    ground: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Section:
 
 @dataclass(frozen=True)
 class PlanView:
-    """A plan in five sections. What shows add up to the total."""
+    """A plan in sections, one for each way it may go. What shows add up to the total."""
 
     going: Section
     waiting: Section
@@ -71,8 +73,12 @@ class PlanView:
     in_use: Section
     unknown: tuple[str, ...]
     matters: int
+    restricted: Section = Section()
+    refused: Section = Section()
     looked_at: tuple[str, ...] = ()
     """Facts that do not defer a cancellation but make a person look at it."""
+    backups: tuple[tuple[str, int], ...] = ()
+    """Systems from which something goes, with the days that their backups need to be clear of it."""
 
     @property
     def total(self) -> int:
@@ -84,7 +90,7 @@ class PlanView:
 
     @property
     def sum_kept(self) -> int:
-        return self.kept.count + self.in_use.count
+        return self.kept.count + self.in_use.count + self.restricted.count + self.refused.count
 
     @property
     def last_release(self) -> date | None:
@@ -111,8 +117,13 @@ def present_plan(plan: Plan, data_map: DataMap, *, language: str, today: date) -
         person=of(Fate.PERSON),
         kept=of(Fate.HOLD),
         in_use=of(Fate.KEEP),
+        restricted=of(Fate.RESTRICT),
+        refused=of(Fate.REFUSE),
         unknown=tuple(data_map.systems[key].label(language) for key in plan.unknown if key in data_map.systems),
         matters=len(waiting),
+        backups=tuple(
+            (data_map.systems[key].label(language), days) for key, days in plan.backups if key in data_map.systems
+        ),
         looked_at=tuple(
             data_map.blockers[fact.key].label(language)
             for fact in plan.blockers
@@ -147,6 +158,7 @@ def _plan_line(line: Line, plan: Plan, data_map: DataMap, *, language: str, cita
         first_release=line.first_release,
         last_release=line.last_release,
         open_ended=line.open_ended,
+        ground=ground_words(item, language),
         warning=_forfeit_warning(item, plan, data_map, language=language) if line.fate in GOING else "",
     )
 
@@ -236,6 +248,19 @@ def present_forfeits(plan: Plan, data_map: DataMap, *, language: str) -> list[Fo
     ]
 
 
+def present_waivable(plan: Plan, data_map: DataMap, *, language: str) -> list[Forfeit]:
+    """What defers a cancellation and may be expressly given up instead: map blockers with `waivable: true`."""
+    return [
+        Forfeit(
+            fact.key,
+            fact.entity,
+            " · ".join([data_map.blockers[fact.key].label(language), *shown_values(fact)]),
+        )
+        for fact in plan.blockers
+        if fact.waivable and fact.key in data_map.blockers
+    ]
+
+
 def _forfeit_label(fact: BlockerFact, blocker: Blocker, *, language: str) -> str:
     # Translators: such as "860 points lapse".
     return _("%(amount)s %(what)s lapse") % {
@@ -279,7 +304,9 @@ class CompanyView:
 
 
 # What outlasts what, where records of one kind have several fates.
-_LASTING = (Fate.BLOCKED, Fate.PERSON, Fate.KEEP, Fate.HOLD, Fate.MASK, Fate.ERASE)
+_LASTING = (
+    Fate.BLOCKED, Fate.PERSON, Fate.REFUSE, Fate.RESTRICT, Fate.KEEP, Fate.HOLD, Fate.MASK, Fate.ERASE,
+)  # fmt: skip
 
 
 def present_companies(

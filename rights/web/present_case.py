@@ -113,6 +113,10 @@ def outcome_words(line: Line, data_map: DataMap) -> str:
             return _("the period has not begun")
         case Fate.KEEP:
             return _("in use")
+        case Fate.RESTRICT:
+            return _("only stored from now on")
+        case Fate.REFUSE:
+            return _("not covered: %(reason)s") % {"reason": reason_words(line.key, data_map)}
         case _:
             return _("not known")
 

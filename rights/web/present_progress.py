@@ -18,6 +18,7 @@ from rights.queries import active_rules, reviewed_collections
 from rights.templatetags.look import hour, listed, records
 from rights.web.present import PlanLine, PlanView, present_plan
 from rights.web.present_request import ERASING
+from rights.wording import ground_words
 
 LATELY = timedelta(days=90)
 """How long a released hold is still told beside what is held."""
@@ -196,13 +197,20 @@ def present_outcome(
             ),
             Part("person", "wait", _("A person decides"), "", rest.person.lines),
         ]  # fmt: skip
-    held = tuple(item.line for item in group_holds(holds, data_map=data_map, language=language))
+    technical = [hold for hold in holds if hold.key == "HOLD.TECHNICAL"]
+    lawful = [hold for hold in holds if hold.key != "HOLD.TECHNICAL"]
+    held = tuple(item.line for item in group_holds(lawful, data_map=data_map, language=language))
+    stored = tuple(item.line for item in group_holds(technical, data_map=data_map, language=language))
     parts.append(
         Part(
             "kept", "hold", _("Kept by law"), _("Stored, not used. We delete each on its date and tell you."),
             (*held, *(rest.kept.lines if rest else ())),
         )
     )  # fmt: skip
+    restricted = (*stored, *(rest.restricted.lines if rest else ()))
+    parts.append(Part("restricted", "hold", _("Only stored from now on"), "", restricted))
+    if rest:
+        parts.append(Part("refused", "hold", _("Not covered by this right"), "", rest.refused.lines))
     settled = [
         line(item.collection, item.count, Fate.KEEP, text=_settled_text(decided[item.collection]), key=item.key)
         for item in (plan.of(Fate.PERSON) if plan else ())
@@ -227,9 +235,9 @@ def _rest_of(
 
     def untold(line: Line) -> bool:
         match line.fate:
-            case Fate.BLOCKED | Fate.KEEP:
+            case Fate.BLOCKED | Fate.KEEP | Fate.REFUSE:
                 return True
-            case Fate.HOLD:
+            case Fate.HOLD | Fate.RESTRICT:
                 return line.collection not in seen
             case Fate.PERSON:
                 return line.collection not in decided
@@ -266,6 +274,7 @@ class _LineMaker:
             text=text or (item.purpose(self.language) if item else ""),
             why=reason.text(self.language) if reason else "",
             basis=reason.basis if reason else "",
+            ground=ground_words(item, self.language) if item else "",
         )
 
 
@@ -348,6 +357,8 @@ def receipt_rows(outcome: Outcome | None, plan: PlanView | None) -> list[Receipt
         ("wait", _("A person decides"), plan.person),
         ("hold", _("Kept by law"), plan.kept),
         ("use", _("In use for your services"), plan.in_use),
+        ("hold", _("Only stored from now on"), plan.restricted),
+        ("hold", _("Not covered by this right"), plan.refused),
     )
     return [ReceiptRow(fate, word, line) for fate, word, section in sections for line in section.lines]
 

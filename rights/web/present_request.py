@@ -187,7 +187,7 @@ def present_asked(request: Request, *, data_map: DataMap, language: str, values:
             chosen = service_names(details.get("entities") or (), data_map, language)
             everything = not chosen or len(chosen) == len(data_map.entities)
             rows = [(_("Services"), _("all of all companies") if everything else listed(chosen))]
-            if given_up := details.get("forfeits"):
+            if given_up := [*(details.get("forfeits") or ()), *(details.get("waived") or ())]:
                 labels = [data_map.blockers[key].label(language) for key in given_up if key in data_map.blockers]
                 rows.append((_("Given up"), listed(labels or given_up)))
         case Kind.WITHDRAWAL:
@@ -320,6 +320,17 @@ class _Words:
             if text:
                 yield Told(group[0].at, text)
 
+    def _stopped(self, group: Sequence[Event]) -> str:
+        """That a use has stopped, and who is to be told."""
+        side = "en" if self.language.startswith("en") else "zh"
+        names = dict.fromkeys(str(name[side]) for event in group for name in event.body.get("recipients", ()))
+        stopped = _("The use has stopped; the systems were told.")
+        if not names:
+            return stopped
+        return gap().join(
+            [stopped, _("It is passed on to those who received the data: %(names)s.") % {"names": listed(names)}]
+        )
+
     def _of_act(self, verb: str, group: Sequence[Event]) -> str:
         count = sum(int(event.body.get("count", 0)) for event in group)
         touched = [str(event.body["collection"]) for event in reversed(group) if event.body.get("count")]
@@ -335,8 +346,10 @@ class _Words:
                 return _("Corrected and read back: %(names)s.") % values
             case "correct":
                 return _("The old value was not there any more; nothing to correct.")
+            case "restrict" if count:
+                return _("%(records)s are only stored from now on: %(names)s.") % values
             case "consent":
-                return _("The use has stopped; the systems were told.")
+                return self._stopped(group)
             case "close":
                 entities = dict.fromkeys(
                     self.data_map.collections[key].entity for key in touched if key in self.data_map.collections
@@ -371,9 +384,14 @@ def _started(words: _Words, event: Event) -> str:
 
 def _closed(words: _Words, event: Event) -> str:
     held = int(event.body.get("held", 0))
+    done = _("Done.")
     if held:
-        return _("Done. %(records)s stay until their date, as the law asks.") % {"records": records(held)}
-    return _("Done.")
+        done = _("Done. %(records)s stay until their date, as the law asks.") % {"records": records(held)}
+    # What one key says of the whole needs no sentence of its own; several say what became of each part.
+    reasons = [_reason_text(str(key), words.language) for key in event.body.get("keys", ())[1:]]
+    if Kind(words.request.kind) is Kind.WITHDRAWAL and not reasons:
+        reasons = [_reason_text(str(event.body.get("key", "")), words.language)]
+    return gap().join([done, *(text for text in reasons if text)])
 
 
 def _breached(words: _Words, event: Event) -> str:

@@ -114,6 +114,7 @@ def test_a_repaid_loan_stops_standing_in_the_way(systems: dict[str, str]) -> Non
         ("zhou-mingyuan", "loan"),
         ("wu-jing", "change"),
         ("chen-jianguo", "payment"),
+        ("he-jianwei", "freeze"),
         ("tang-jiayi", "transit"),
         ("luo-zihan", "micoin"),
         ("zheng-guodong", "fund"),

@@ -40,6 +40,7 @@ def test_each_blocker_stands_in_somebodys_way(plans: dict[str, Plan], data_map: 
     assert found["BLOCK.WEALTH"] == "zheng-guodong"
     assert found["BLOCK.DISPUTE"] == "xie-yutong"
     assert found["BLOCK.FRAUD"] == "han-zhiqiang"
+    assert found["BLOCK.FREEZE"] == "he-jianwei"
 
 
 @pytest.mark.role("worker")

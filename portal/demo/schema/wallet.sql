@@ -7,6 +7,7 @@ CREATE TABLE customer (
     id_number varchar(18) NOT NULL,
     phone text,
     address text,
+    frozen_on date,
     opened_on date NOT NULL,
     closed_on date
 );
@@ -123,6 +124,7 @@ CREATE TABLE merchant (
     shop_name text NOT NULL,
     location text NOT NULL,
     settlement_card text NOT NULL,
+    face_checked_on date,
     opened_on date NOT NULL,
     closed_on date
 );

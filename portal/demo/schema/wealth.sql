@@ -10,6 +10,7 @@ CREATE TABLE investor (
     region text,
     employer text,
     class_ii_account text,
+    face_checked_on date,
     opened_on date NOT NULL,
     closed_on date
 );
