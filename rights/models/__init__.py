@@ -1,19 +1,23 @@
 """What the portal remembers of requests, rules, holds, consents and messages."""
 
+from rights.models.calendar import CalendarYear, KindLimit
 from rights.models.consent import ConsentEvent, CorrectionRecord
 from rights.models.datamap import DataMapVersion
 from rights.models.messages import Notice
-from rights.models.requests import Batch, Decision, Event, Package, Question, Request, Step
+from rights.models.requests import Batch, Decision, Event, Move, Package, Question, Request, Step
 from rights.models.retention import Hold, RetentionRule, SubjectVault
 
 __all__ = [
     "Batch",
+    "CalendarYear",
     "ConsentEvent",
     "CorrectionRecord",
     "DataMapVersion",
     "Decision",
     "Event",
     "Hold",
+    "KindLimit",
+    "Move",
     "Notice",
     "Package",
     "Question",

@@ -16,7 +16,7 @@ from accounts.masks import mask_id_number
 from accounts.models import Authority, Identity, User
 from accounts.permissions import can
 from rights.datamap import DataMap
-from rights.kernel.clock import DAY, EXTENSION_DAYS, Pause, local_day
+from rights.kernel.clock import EXTENSION_DAYS, Pause, local_day
 from rights.kernel.decisions import REASONS, Outcome
 from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import Kind, State
@@ -838,4 +838,4 @@ def refusal_letter(request: Request, *, key: str) -> str:
 
 def extended_due(request: Request, *, now: datetime) -> date:
     """The limit if it were extended now."""
-    return due_of(request, now=now).on + EXTENSION_DAYS * DAY
+    return due_of(request, now=now, extended=True).on
