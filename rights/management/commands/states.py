@@ -24,7 +24,11 @@ class Command(BaseCommand):
         file: Path | None = options["check"]
         block = f"{START}\n```mermaid\n{draw_moves()}\n```\n{END}"
         if file is not None:
-            found = re.search(f"{START}.*?{END}", file.read_text(encoding="utf-8"), re.DOTALL)
+            try:
+                text = file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise CommandError(f"{file} cannot be read: {error}.") from None
+            found = re.search(f"{START}.*?{END}", text, re.DOTALL)
             if found is None:
                 raise CommandError(f"{file} has no block between {START} and {END}.")
             if found.group() != block:
