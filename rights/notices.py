@@ -132,6 +132,32 @@ TEMPLATES: dict[str, Template] = {
         "Request {reference}: sharing has stopped",
         "Sharing has stopped. We pass on that they must stop to those who received your data: {en}.",
     ),
+    "closed_late": Template(
+        "申请 {reference} 结束时已逾期",
+        "期限是 {due}，申请在这之后才结束，这是我们的责任。" + _RIGHTS,
+        "Request {reference} ended late",
+        "The limit was {due} and the request ended after it. That is our failure. " + _RIGHTS_EN,
+    ),
+    "case_late": Template(
+        "案件 {reference} 已逾期",
+        "期限是 {due}。已告诉申请人，并告知投诉途径。请立即处理。",
+        "Case {reference} is late",
+        "The limit was {due}. The person has been told, with the ways to complain. Please work it now.",
+    ),
+    "check_owed": Template(
+        "案件 {reference} 的阻碍没有按时复查",
+        "自 {day} 起应当复查，24 小时内没有查到结果。请检查相关系统和定时任务；查到之前，申请人一直在等。",
+        "Case {reference}: what blocks it was not checked in time",
+        "It should have been checked on {day} and over 24 hours later nothing is known. Look at the system and at the "
+        "scheduled work; until it is known, the person waits.",
+    ),
+    "calendar_missing": Template(
+        "缺少 {year} 年的工作日历",
+        "请导入 {year} 年的放假和调休安排。导入之前，按工作日计算的期限一律按日历日计算。",
+        "The calendar of {year} is missing",
+        "Please import the days off and make-up working days of {year}. Until then limits in working days count as "
+        "calendar days.",
+    ),
     "due_soon": Template(
         "案件 {reference} 将于 {due} 到期",
         "请尽快处理。",

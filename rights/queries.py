@@ -1,6 +1,6 @@
 """What pages, the API and the workers read. Due dates and lateness are derived here from the facts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -8,15 +8,30 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from accounts.models import User
 from rights.datamap import DataMap
 from rights.kernel import clock
+from rights.kernel.calendar import NO_CALENDAR, Calendar, Year
 from rights.kernel.plan import Plan
 from rights.kernel.retention import Exemption, Rule
-from rights.kernel.states import OPEN_STATES, State
-from rights.models import Hold, Notice, RelationshipEnd, Request, RetentionException, RetentionRule, Step
+from rights.kernel.states import OPEN_STATES, Kind, State
+from rights.models import (
+    CalendarYear,
+    Hold,
+    KindLimit,
+    Notice,
+    Question,
+    RelationshipEnd,
+    Request,
+    RetentionException,
+    RetentionRule,
+    Step,
+)
 
 
 @dataclass(frozen=True)
 class Due:
-    """The limit of one request as of a day. `rolled` is the legally rolled date where it differs."""
+    """The limit of one request as of a day. `rolled` is the legally rolled date where it differs.
+
+    `missing_year`: working days count as calendar days, the stricter, for want of that year's calendar.
+    """
 
     on: date
     rolled: date | None
@@ -24,38 +39,92 @@ class Due:
     started_on: date
     paused: bool
     deferred: bool
+    missing_year: int | None = None
+
+    @property
+    def was_missed(self) -> bool:
+        """The limit ran out while the clock ran, whatever the request waits for now."""
+        return self.days_left < 0
 
     @property
     def is_late(self) -> bool:
-        return self.days_left < 0 and not self.paused and not self.deferred
+        """The limit has run out and the clock runs."""
+        return self.was_missed and not self.paused and not self.deferred
 
 
-def clock_facts(request: Request) -> clock.ClockFacts:
-    """Raises ValueError for a draft, which has no clock."""
+def load_calendar() -> Calendar:
+    """The years that were imported, of each the newest import."""
+    rows = CalendarYear.objects.order_by("id").values_list("year", "days_off", "make_up")
+    return Calendar(
+        {
+            year: Year(frozenset(map(date.fromisoformat, days_off)), frozenset(map(date.fromisoformat, make_up)))
+            for year, days_off, make_up in rows
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Limit:
+    days: int = clock.LIMIT_DAYS
+    working_days: bool = False
+
+
+def limit_of(kind: Kind, *, on: date) -> Limit:
+    """The limit of requests of `kind` filed on a day."""
+    row = KindLimit.objects.filter(kind=kind, effective_from__lte=on).order_by("-effective_from", "-id").first()
+    return Limit(row.days, row.working_days) if row else Limit()
+
+
+def due_if_filed(kind: Kind, *, on: date) -> date:
+    """The last day of a request that is filed on a day, complete."""
+    limit = limit_of(kind, on=on)
+    facts = clock.ClockFacts(started_on=on, limit_days=limit.days, working_days=limit.working_days)
+    return clock.due_on(facts, today=on, calendar=load_calendar() if limit.working_days else NO_CALENDAR)
+
+
+def clock_facts(request: Request, *, today: date | None = None) -> clock.ClockFacts:
+    """As of a day, which matters while an answer that the clock waits for is still open (default: that answer's start).
+
+    Raises ValueError for a draft, which has no clock.
+    """
     if request.started_on is None:
         raise ValueError("A draft has no clock.")
-    pauses = tuple(
-        clock.Pause(
-            clock.local_day(question.asked_at), clock.local_day(question.answered_at) if question.answered_at else None
-        )
-        for question in request.questions.all()
-        if clock.local_day(question.asked_at) >= request.started_on
-    )
+    questions = [(question.missing, _pause_of(question)) for question in request.questions.all()]
+    started_on = request.started_on
+    if request.received_at and request.resumed_at is None:
+        missing = [pause for is_missing, pause in questions if is_missing]
+        received_on = clock.local_day(request.received_at)
+        as_of = today or max([received_on, *(pause.asked_on for pause in missing)])
+        started_on = max(started_on, clock.start_on(received_on=received_on, missing=missing, today=as_of))
     return clock.ClockFacts(
-        started_on=request.started_on,
-        pauses=pauses,
-        # One extension of the limit that runs: the fresh one that a cleared blocker starts has its own 15 days.
-        extended=request.extended_at is not None and clock.local_day(request.extended_at) >= request.started_on,
+        started_on=started_on,
+        pauses=tuple(pause for _, pause in questions if pause.asked_on >= started_on),
+        # One extension of the limit that runs: the fresh one that a cleared blocker starts has its own days.
+        extended=request.extended_at is not None
+        and clock.local_day(request.extended_at) >= request.started_on
+        and (request.resumed_at is None or request.extended_at >= request.resumed_at),
         limit_days=request.limit_days,
+        working_days=request.working_days,
     )
 
 
-def due_of(request: Request, *, now: datetime) -> Due:
-    """The due date of a submitted request; of a closed one, as it was when it closed."""
-    today = clock.local_day(request.closed_at or now)
-    facts = clock_facts(request)
-    on = clock.due_on(facts, today=today)
-    rolled = clock.roll_over(on)
+def _pause_of(question: Question) -> clock.Pause:
+    answered_on = clock.local_day(question.answered_at) if question.answered_at else None
+    return clock.Pause(clock.local_day(question.asked_at), answered_on)
+
+
+def due_of(request: Request, *, now: datetime, calendar: Calendar | None = None, extended: bool = False) -> Due:
+    """The due date of a submitted request; of a deferred or closed one, as it was when the clock stopped.
+
+    `calendar` spares a list of requests its own look at it each. `extended`: as if it were extended now.
+    """
+    today = clock.local_day(request.deferred_at or request.closed_at or now)
+    calendar = load_calendar() if calendar is None else calendar
+    facts = clock_facts(request, today=today)
+    if extended:
+        facts = replace(facts, extended=True)
+    on = clock.due_on(facts, today=today, calendar=calendar)
+    rolled = clock.roll_over(on, calendar=calendar)
     return Due(
         on=on,
         rolled=rolled if rolled != on else None,
@@ -63,6 +132,7 @@ def due_of(request: Request, *, now: datetime) -> Due:
         started_on=facts.started_on,
         paused=request.state == State.WAITING,
         deferred=request.state == State.DEFERRED,
+        missing_year=clock.missing_year(facts, calendar=calendar),
     )
 
 

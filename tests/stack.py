@@ -31,7 +31,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 PREFIX = "portal-tests-"
 
 # Tables whose rows come from migrations or belong to running processes.
-KEPT_TABLES = ("django_migrations", "django_content_type", "auth_permission", "rights_retentionrule", "core_heartbeat")
+KEPT_TABLES = (
+    "django_migrations", "django_content_type", "auth_permission", "rights_retentionrule", "rights_move",
+    "core_heartbeat",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

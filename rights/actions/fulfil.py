@@ -303,13 +303,17 @@ def check_blockers(request: Request, *, now: datetime) -> bool:
     still = fresh.unknown or fresh.of(Fate.BLOCKED)
     if fresh.unknown or (still and not _came_free(request, fresh)):
         Request.objects.filter(pk=request.pk, state=State.DEFERRED).update(
-            check_after=now + timedelta(seconds=settings.CHECK_SECONDS)
+            check_after=now + timedelta(seconds=settings.CHECK_SECONDS),
+            # What a system kept from us is owed from the day on which it should have been known.
+            check_owed_at=(request.check_owed_at or request.check_after) if fresh.unknown else None,
         )
         return False
     started: dict[str, Any] = {
         "started_on": local_day(now),
         "check_after": None,
+        "check_owed_at": None,
         "deferred_at": None,
+        "resumed_at": now,
         "plan": fresh.to_json(),
     }
     with transaction.atomic():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -149,15 +150,22 @@ def refuse(request: Request, *, reviewer: User, key: str, text: str, now: dateti
         notify(user=request.subject, request=request, kind="refused", now=now)
 
 
-def ask(request: Request, *, reviewer: User, text: str, now: datetime) -> Question:
-    """Ask the person one specific thing; the clock stands until they answer."""
+def ask(request: Request, *, reviewer: User, text: str, now: datetime, missing: bool = False) -> Question:
+    """Ask the person one specific thing; the clock stands until they answer.
+
+    `missing`: for what the request lacked when it was filed; asked within 3 days of receipt, the answer starts the
+    clock. Asked later it only stands, as the clock started at receipt.
+    """
     _require_own(request, reviewer)
     _require_state(request, State.CHECKING, State.REVIEW)
     if not text.strip():
         raise CannotDecide(_("Write the question."))
     with transaction.atomic():
-        question = Question.objects.create(request=request, asked_by=reviewer, text=text.strip(), asked_at=now)
-        move(request, to=State.WAITING, event="asked", now=now, actor=reviewer)
+        question = Question.objects.create(
+            request=request, asked_by=reviewer, text=text.strip(), asked_at=now, missing=missing
+        )
+        not_ready: dict[str, Any] = {"ready_at": None} if missing else {}
+        move(request, to=State.WAITING, event="asked", now=now, actor=reviewer, **not_ready)
         notify(user=request.subject, request=request, kind="question", once=str(question.pk), now=now)
     return question
 
@@ -182,7 +190,9 @@ def extend(request: Request, *, reviewer: User, reason: str, now: datetime) -> N
     _require_state(request, *OPEN_STATES)
     if not reason.strip():
         raise CannotDecide(_("An extension needs a reason."))
-    if due_of(request, now=now).is_late:
+    if State(request.state) is State.DEFERRED:
+        raise CannotDecide(_("Its clock does not run while it is put off; there is nothing to extend."))
+    if due_of(request, now=now).was_missed:
         raise CannotDecide(_("The deadline has passed; it can no longer be extended."))
     with transaction.atomic():
         if not Request.objects.filter(pk=request.pk, extended_at__isnull=True).update(extended_at=now):

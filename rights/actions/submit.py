@@ -16,14 +16,14 @@ from accounts.authority import NoAuthority, require_authority
 from accounts.identities import get_identities
 from accounts.models import Authority, User
 from rights.datamap import DataMap, load_live_map
-from rights.kernel.clock import LIMIT_DAYS, local_day
+from rights.kernel.clock import local_day
 from rights.kernel.minors import is_under_fourteen
 from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import Request
 from rights.notices import notify
 from rights.planning import Matter, make_plan, review_reasons, with_facts
-from rights.queries import active_rules, due_of, reviewed_collections
+from rights.queries import active_rules, due_of, limit_of, reviewed_collections
 from rights.transitions import move
 
 CHILD_FIRST = 1
@@ -108,6 +108,7 @@ def submit(*, request_id: UUID, now: datetime) -> Request:
     child = is_under_fourteen(matter.identities.get("id_number", ""), today=local_day(now))
     guarded = authority is not None and authority.kind == Authority.Kind.GUARDIAN
     first: dict[str, Any] = {"priority": CHILD_FIRST, "review_reasons": ["OK.MINOR"]} if child or guarded else {}
+    limit = limit_of(kind, on=local_day(now))
     with transaction.atomic():
         locked = Request.objects.select_for_update(of=("self",)).get(pk=request_id)
         if locked.state != State.DRAFT:
@@ -124,7 +125,8 @@ def submit(*, request_id: UUID, now: datetime) -> Request:
             received_at=now,
             ready_at=now,
             started_on=local_day(now),
-            limit_days=LIMIT_DAYS,
+            limit_days=limit.days,
+            working_days=limit.working_days,
             plan=seen.plan.to_json(),
             **first,
         )

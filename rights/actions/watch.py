@@ -1,11 +1,13 @@
 """What a tick does: whatever is due by the facts, whether or not an earlier tick missed it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import DateField, Exists, ExpressionWrapper, F, OuterRef, Q
+from django.db.models.functions import Coalesce
 
 from accounts.models import User
 from portal.core import ledger, outbox
@@ -14,27 +16,34 @@ from rights.actions import exceptions, retention
 from rights.actions.hold import report_orphans, schedule_releases
 from rights.actions.steps import package_path
 from rights.actions.upkeep import keep_up
-from rights.kernel.clock import LIMIT_DAYS, WARNING_DAYS, local_day
+from rights.kernel.calendar import DAY, Calendar
+from rights.kernel.clock import WARNING_DAYS, local_day
 from rights.kernel.states import State
 from rights.models import Event, Notice, Package, Request, Step
 from rights.notices import notify, render_notice
-from rights.queries import due_of, open_requests
+from rights.queries import due_of, load_calendar, open_requests
 from rights.transitions import record
 
 log = structlog.get_logger(__name__)
 
 PAGE = 500
 HEARTBEAT = "tick"
+LAG = timedelta(hours=24)
+ASK_FROM_MONTH = 10
+"""The next year's days off are announced in autumn."""
 
 
 def tick(*, now: datetime, dispatch: Callable[[Request], None]) -> dict[str, int]:
     """One tick. `dispatch` hands a request to a worker, or advances it at once. The numbers say what was found."""
     parts: dict[str, Callable[[], int]] = {
+        # What has gone wrong by now is written down before anything moves on and hides it.
+        "warned": lambda: watch_deadlines(now=now),
+        "unchecked": lambda: watch_checks(now=now),
+        "uncharted": lambda: watch_calendar(now=now),
         "redated": lambda: retention.carry_out(now=now) + exceptions.carry_out(now=now),
         "released": lambda: len(schedule_releases(now=now)),
         "orphaned": lambda: report_orphans(now=now),
         "advanced": lambda: _dispatch_due(dispatch, now=now),
-        "warned": lambda: watch_deadlines(now=now),
         "sent": lambda: send_notices(now=now),
         "expired": lambda: expire_packages(now=now),
         "kept_up": lambda: keep_up(now=now),
@@ -98,30 +107,43 @@ def find_due(*, now: datetime) -> list[Request]:
 
 def watch_deadlines(*, now: datetime) -> int:
     """Warn 5 days and 1 day before, and record a breach once. A missed tick's warnings are sent by this one."""
-    today = local_day(now)
-    near = today - timedelta(days=LIMIT_DAYS - max(WARNING_DAYS))
+    calendar = load_calendar()
+    limit = ExpressionWrapper(F("started_on") + F("limit_days"), output_field=DateField())
+    # Whatever lengthens a limit, it never ends before its calendar days are over.
+    near = open_requests().alias(limit=limit).filter(limit__lte=local_day(now) + max(WARNING_DAYS) * DAY)
     found = 0
-    candidates = open_requests().filter(started_on__lte=near).exclude(state__in=[State.WAITING, State.DEFERRED])
-    for request in candidates.select_related("subject", "reviewer").prefetch_related("questions").iterator(PAGE):
-        due = due_of(request, now=now)
-        found += _warn(request, days_left=due.days_left, due=due.on.isoformat(), now=now)
-        if due.is_late and request.breached_at is None:
+    for request in near.select_related("subject", "reviewer").prefetch_related("questions").iterator(PAGE):
+        due = due_of(request, now=now, calendar=calendar)
+        if due.was_missed:
             found += _record_breach(request, due=due.on.isoformat(), now=now)
+        elif not due.paused and not due.deferred:
+            found += _warn(request, days_left=due.days_left, due=due.on.isoformat(), now=now)
+    return found + _settle_closed(calendar, now=now)
+
+
+def _settle_closed(calendar: Calendar, *, now: datetime) -> int:
+    """The last look at the clock of what has closed: what was late when it closed was late, though no tick saw it."""
+    closed = Request.objects.filter(state=State.CLOSED, clock_settled=False, received_at__isnull=False)
+    found = 0
+    for request in (
+        closed.select_related("subject", "reviewer").prefetch_related("questions").order_by("closed_at")[:PAGE]
+    ):
+        due = due_of(request, now=now, calendar=calendar)
+        with transaction.atomic():
+            if due.was_missed:
+                found += _record_breach(request, due=due.on.isoformat(), now=now)
+            Request.objects.filter(pk=request.pk).update(clock_settled=True)
     return found
 
 
 def _warn(request: Request, *, days_left: int, due: str, now: datetime) -> int:
     """The nearest warning that is due and was not given; an earlier one missed by then says nothing new."""
     days = next((days for days in sorted(WARNING_DAYS) if days_left <= days), None)
-    if days is None or days_left < 0:
+    if days is None:
         return 0
-    marker = {"days": days, "due": due}
     with transaction.atomic():
-        # The lock makes one of two ticks see the other's warning.
-        Request.objects.select_for_update(of=("self",)).only("pk").get(pk=request.pk)
-        if Event.objects.filter(request=request, kind="warned", body=marker).exists():
+        if not _record_once(request, event="warned", body={"days": days, "due": due}, now=now):
             return 0
-        record(request, event="warned", now=now, body=marker)
         for user in [request.reviewer] if request.reviewer else _supervisors():
             notify(
                 user=user,
@@ -134,16 +156,69 @@ def _warn(request: Request, *, days_left: int, due: str, now: datetime) -> int:
     return 1
 
 
+def _record_once(request: Request, *, event: str, body: Mapping[str, Any], now: datetime) -> bool:
+    """Whether this is new; inside a transaction. The lock makes one of two ticks see what the other wrote."""
+    Request.objects.select_for_update(of=("self",)).only("pk").get(pk=request.pk)
+    if Event.objects.filter(request=request, kind=event, body=body).exists():
+        return False
+    record(request, event=event, now=now, body=body)
+    return True
+
+
 def _record_breach(request: Request, *, due: str, now: datetime) -> int:
     """A breach is a permanent fact: recorded once, the person told with the complaint route, the case first."""
     with transaction.atomic():
         if not Request.objects.filter(pk=request.pk, breached_at__isnull=True).update(breached_at=now, priority=0):
             return 0
         record(request, event="breached", now=now, body={"due": due})
-        notify(user=request.subject, request=request, kind="breached", params={"due": due}, now=now)
+        kind = "breached" if request.closed_at is None else "closed_late"
+        notify(user=request.subject, request=request, kind=kind, params={"due": due}, now=now)
         for user in _supervisors():
-            notify(user=user, request=request, kind="due_soon", params={"due": due}, once=f"late:{user.pk}", now=now)
+            notify(user=user, request=request, kind="case_late", params={"due": due}, once=str(user.pk), now=now)
     return 1
+
+
+def watch_checks(*, now: datetime) -> int:
+    """Raise an alarm, once, where a fact in the way should have been looked at over 24 hours ago: the fresh limit of
+    its request starts when we learn that it has cleared, and somebody waits meanwhile."""
+    owed = Coalesce("check_owed_at", "check_after")
+    late = Request.objects.filter(state=State.DEFERRED).alias(owed=owed).filter(owed__lt=now - LAG)
+    found = 0
+    for request in late.order_by("id")[:PAGE]:
+        since = request.check_owed_at or request.check_after
+        if since is None:
+            continue
+        body = {"since": since.isoformat()}
+        with transaction.atomic():
+            if not _record_once(request, event="check_owed", body=body, now=now):
+                continue
+            params = {"day": local_day(since).isoformat()}
+            for user in _supervisors():
+                notify(
+                    user=user,
+                    request=request,
+                    kind="check_owed",
+                    params=params,
+                    once=f"{since.isoformat()}:{user.pk}",
+                    now=now,
+                )
+        found += 1
+    return found
+
+
+def watch_calendar(*, now: datetime) -> int:
+    """Raise an alarm, once a year and admin, for a year whose days off are not known: this one, from October on the
+    next, and any that an open request's working days need."""
+    calendar, today = load_calendar(), local_day(now)
+    wanted = {today.year} | ({today.year + 1} if today.month >= ASK_FROM_MONTH else set())
+    for request in open_requests().filter(working_days=True).prefetch_related("questions").iterator(PAGE):
+        if year := due_of(request, now=now, calendar=calendar).missing_year:
+            wanted.add(year)
+    missing = sorted(wanted - set(calendar.years))
+    for year in missing:
+        for user in _supervisors():
+            notify(user=user, kind="calendar_missing", params={"year": str(year)}, once=str(year), now=now)
+    return len(missing)
 
 
 def _supervisors() -> list[User]:

@@ -39,7 +39,7 @@ WITH_CODE = frozenset({Kind.DELETION, Kind.CANCELLATION})
 """What cannot be undone is filed with a one-time code."""
 
 EVENTS_SHOWN = 200
-HIDDEN_EVENTS = ("claimed", "released_case", "retried", "warned", "step_dead")
+HIDDEN_EVENTS = ("claimed", "released_case", "retried", "warned", "step_dead", "check_owed")
 SIGNED_OUT = OpenApiResponse(shapes.Problem, description="Not signed in.")
 NOT_FOUND = OpenApiResponse(shapes.Problem, description="There is nothing here, or it is not yours.")
 INVALID = OpenApiResponse(shapes.Problem, description="A field is missing, wrong or unknown; `errors` names it.")

@@ -4,17 +4,19 @@ Days are days of Asia/Shanghai. The first day is not counted (Civil Code art. 20
 (art. 203). Lateness is derived from the facts and never stored.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
+
+from rights.kernel.calendar import DAY, NO_CALENDAR, Calendar, UnknownYear, is_weekend
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 LIMIT_DAYS = 15
 EXTENSION_DAYS = 15
 MAX_RUNNING_DAYS = 30
 WARNING_DAYS = (5, 1)
-DAY = timedelta(days=1)
+ASK_WITHIN_DAYS = 3
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,16 @@ class Pause:
 
 @dataclass(frozen=True)
 class ClockFacts:
-    """`started_on` is the day the request was complete, or the day we learnt that its blocker had cleared."""
+    """`started_on` is the day the request was complete, or the day we learnt that its blocker had cleared.
+
+    The limit is in calendar days, or in working days where `working_days` says so.
+    """
 
     started_on: date
     pauses: tuple[Pause, ...] = ()
     extended: bool = False
     limit_days: int = LIMIT_DAYS
+    working_days: bool = False
 
 
 def local_day(moment: datetime) -> date:
@@ -46,11 +52,51 @@ def local_day(moment: datetime) -> date:
     return moment.astimezone(SHANGHAI).date()
 
 
-def due_on(facts: ClockFacts, *, today: date) -> date:
-    """The last day of the limit: at most 30 running days in all, pauses not counted."""
-    running = facts.limit_days + (EXTENSION_DAYS if facts.extended else 0)
-    paused = sum(pause.days(today) for pause in facts.pauses)
-    return facts.started_on + timedelta(days=min(running, MAX_RUNNING_DAYS) + paused)
+def start_on(*, received_on: date, missing: Iterable[Pause], today: date) -> date:
+    """The day from which the limit counts: that on which a request was complete.
+
+    `missing` are the questions for what it lacked. Such a question counts if it was asked within 3 days of receipt; a
+    later one changes nothing about the start, which was the receipt. While one is open, nothing has started: today.
+    """
+    last_day = received_on + ASK_WITHIN_DAYS * DAY
+    complete = [question.answered_on or today for question in missing if question.asked_on <= last_day]
+    return max([received_on, *complete])
+
+
+def due_on(facts: ClockFacts, *, today: date, calendar: Calendar = NO_CALENDAR) -> date:
+    """The last day of the limit: at most 30 running days in all, pauses not counted.
+
+    Working days that need a year the calendar does not know count as calendar days, which is the stricter.
+    """
+    span = facts.limit_days
+    if facts.working_days and missing_year(facts, calendar=calendar) is None:
+        span = _working_span(facts, calendar)
+    running = min(span + (EXTENSION_DAYS if facts.extended else 0), MAX_RUNNING_DAYS)
+    return facts.started_on + (running + days_paused(facts.pauses, today=today)) * DAY
+
+
+def missing_year(facts: ClockFacts, *, calendar: Calendar) -> int | None:
+    """The year for want of which working days count as calendar days; None where none is wanting."""
+    if facts.working_days:
+        try:
+            _working_span(facts, calendar)
+        except UnknownYear as unknown:
+            return unknown.year
+    return None
+
+
+def _working_span(facts: ClockFacts, calendar: Calendar) -> int:
+    return calendar.span_of(facts.limit_days, after=facts.started_on, at_most=MAX_RUNNING_DAYS)
+
+
+def days_paused(pauses: Iterable[Pause], *, today: date) -> int:
+    """The days on which the clock stood; a day that two pauses share counts once."""
+    total, seen_until = 0, date.min
+    for pause in sorted(pauses, key=lambda pause: pause.asked_on):
+        start, end = max(pause.asked_on, seen_until), pause.answered_on or today
+        total += max(0, (end - start).days)
+        seen_until = max(seen_until, end)
+    return total
 
 
 def late_from(due: date) -> datetime:
@@ -63,11 +109,21 @@ def warning_days(due: date) -> tuple[date, ...]:
     return tuple(due - timedelta(days=days) for days in WARNING_DAYS)
 
 
-def roll_over(due: date, *, days_off: Collection[date] = (), make_up_days: Collection[date] = ()) -> date:
-    """The legally rolled date: the next working day (Civil Code art. 203); the portal's own limit does not roll."""
-    while due in days_off or (due.weekday() >= 5 and due not in make_up_days):
+def roll_over(due: date, *, calendar: Calendar = NO_CALENDAR) -> date:
+    """The legally rolled date: the next working day (Civil Code art. 203); the portal's own limit does not roll.
+
+    Of a year that is not known only the weekends are, and no holiday is guessed.
+    """
+    while not _is_working(due, calendar):
         due += DAY
     return due
+
+
+def _is_working(day: date, calendar: Calendar) -> bool:
+    try:
+        return calendar.is_working(day)
+    except UnknownYear:
+        return not is_weekend(day)
 
 
 def days_left(due: date, *, today: date) -> int:

@@ -1,9 +1,10 @@
 """What the portal remembers of requests, rules, holds, consents and messages."""
 
+from rights.models.calendar import CalendarYear, KindLimit
 from rights.models.consent import ConsentEvent, CorrectionRecord
 from rights.models.datamap import DataMapVersion
 from rights.models.messages import Notice
-from rights.models.requests import Batch, Decision, Event, Package, Question, Request, Step
+from rights.models.requests import Batch, Decision, Event, Move, Package, Question, Request, Step
 from rights.models.retention import (
     Hold,
     HoldRevision,
@@ -15,6 +16,7 @@ from rights.models.retention import (
 
 __all__ = [
     "Batch",
+    "CalendarYear",
     "ConsentEvent",
     "CorrectionRecord",
     "DataMapVersion",
@@ -22,6 +24,8 @@ __all__ = [
     "Event",
     "Hold",
     "HoldRevision",
+    "KindLimit",
+    "Move",
     "Notice",
     "Package",
     "Question",

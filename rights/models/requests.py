@@ -3,6 +3,7 @@
 import uuid
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
@@ -16,7 +17,10 @@ class Request(models.Model):
     `received_at` bounds it: records that came later are not its own. `started_on` is the day from which the limit
     counts, set anew when a blocker clears. `plan` is what the person saw when asking, `approved_plan` what was decided.
     While acting, `act_after` is set until the undo period is over and a round of steps starts; `check_after` is when a
-    blocker or a system that was away is looked at again.
+    blocker or a system that was away is looked at again, and `check_owed_at` since when a system has kept the answer
+    from us. `resumed_at` is when we learnt that a blocker had cleared. `ready_at` is when the request was complete, if
+    it was when filed; what it lacked is a `Question.missing`, whose answer starts the clock. `clock_settled` says that
+    a tick has looked at the clock of a closed request for the last time.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -34,13 +38,16 @@ class Request(models.Model):
     ready_at = models.DateTimeField(null=True)
     started_on = models.DateField(null=True)
     limit_days = models.PositiveSmallIntegerField(default=15)
+    working_days = models.BooleanField(default=False, db_default=False)
     extended_at = models.DateTimeField(null=True)
     approved_at = models.DateTimeField(null=True)
     act_after = models.DateTimeField(null=True)
     round = models.PositiveSmallIntegerField(default=0)
     deferred_at = models.DateTimeField(null=True)
+    resumed_at = models.DateTimeField(null=True)
     breached_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
+    clock_settled = models.BooleanField(default=False, db_default=False)
     closing_key = models.CharField(max_length=40, blank=True)
     review_reasons = models.JSONField(default=list)
     reviewer = models.ForeignKey(
@@ -48,6 +55,7 @@ class Request(models.Model):
     )
     priority = models.PositiveSmallIntegerField(default=5)
     check_after = models.DateTimeField(null=True)
+    check_owed_at = models.DateTimeField(null=True)
 
     class Meta:
         indexes = (
@@ -59,6 +67,11 @@ class Request(models.Model):
             ),
             models.Index(fields=["check_after"], name="request_check", condition=Q(check_after__isnull=False)),
             models.Index(fields=["subject", "-created_at"], name="request_subject"),
+            models.Index(
+                fields=["closed_at"],
+                name="request_unsettled",
+                condition=Q(state=State.CLOSED.value, clock_settled=False, received_at__isnull=False),
+            ),
         )
         constraints = (
             models.CheckConstraint(
@@ -72,12 +85,30 @@ class Request(models.Model):
         return self.reference or f"draft {self.id}"
 
 
+class Move(models.Model):
+    """A move between two states, with who may make it; a trigger refuses a request any other. See `kernel.states`."""
+
+    before = models.CharField(max_length=16)
+    after = models.CharField(max_length=16)
+    actors = ArrayField(models.CharField(max_length=8))
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["before", "after"], name="move_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.before} to {self.after}"
+
+
 class Question(models.Model):
-    """A specific question to the person; the clock stands from the day it is asked to the day it is answered."""
+    """A specific question to the person; the clock stands from the day it is asked to the day it is answered.
+
+    `missing`: it asks for what the request lacked when it was filed; asked in time, its answer starts the clock.
+    """
 
     request = models.ForeignKey(Request, on_delete=models.CASCADE, related_name="questions")
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     text = EncryptedTextField()
+    missing = models.BooleanField(default=False, db_default=False)
     asked_at = models.DateTimeField()
     answer = EncryptedTextField(blank=True)
     answered_at = models.DateTimeField(null=True)

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -37,12 +37,12 @@ from rights.actions.submit import (
     submit,
 )
 from rights.datamap import load_live_map
-from rights.kernel.clock import ClockFacts, due_on, local_day
+from rights.kernel.clock import local_day
 from rights.kernel.decisions import LEGAL_SECRECY
 from rights.kernel.plan import Plan
 from rights.kernel.states import OPEN_STATES, Kind, State
 from rights.models import Request
-from rights.queries import submitted_requests
+from rights.queries import due_if_filed, submitted_requests
 from rights.templatetags.look import hour
 from rights.web import language_of_page, person_of
 from rights.web.asking_forms import (
@@ -86,7 +86,7 @@ def right(request: HttpRequest, kind: Kind) -> HttpResponse:
         "subject/right.html",
         {
             "kind": kind.value,
-            "due": _due_if_asked(today),
+            "due": due_if_filed(kind, on=today),
             "today": today,
             "start_url": link(request, "plan" if kind in WITH_PLAN else "start", kind, subject),
             "about": about(request, subject, kind),
@@ -119,7 +119,7 @@ def plan(request: HttpRequest, kind: Kind) -> HttpResponse:
         {
             "kind": kind.value,
             "today": today,
-            "due": _due_if_asked(today),
+            "due": due_if_filed(kind, on=today),
             "read_at": now,
             "plan": present_plan(seen.plan, data_map, language=language, today=today) if seen else None,
             "services": service_names(services, data_map, language),
@@ -129,10 +129,6 @@ def plan(request: HttpRequest, kind: Kind) -> HttpResponse:
             "legal_secrecy": LEGAL_SECRECY.text(language),
         },
     )
-
-
-def _due_if_asked(today: date) -> date:
-    return due_on(ClockFacts(started_on=today), today=today)
 
 
 # ---- the form ------------------------------------------------------------------------------------------------------
@@ -221,7 +217,7 @@ def _show_check(request: HttpRequest, draft: Request, form: CheckForm, final: Fi
         if kind is Kind.CANCELLATION and _costs_more(draft, lapsing):
             messages.warning(request, _("Something of value would lapse. Please say whether you give it up."))
             return redirect("rights:form", draft.pk)
-    due = _due_if_asked(local_day(now))
+    due = due_if_filed(kind, on=local_day(now))
     return render(
         request,
         "subject/check.html",

@@ -331,7 +331,7 @@ def _off_outcomes(item: Request, plan: Plan | None, *, now: datetime) -> dict[st
         off["ask"] = off["extend"] = _("not while it is put off")
     elif item.extended_at:
         off["extend"] = _("extended once already")
-    elif due_of(item, now=now).is_late:
+    elif due_of(item, now=now).was_missed:
         off["extend"] = _("the deadline has passed")
     return off
 

@@ -16,12 +16,12 @@ from accounts.masks import mask_id_number
 from accounts.models import Authority, Identity, User
 from accounts.permissions import can
 from rights.datamap import DataMap
-from rights.kernel.clock import DAY, EXTENSION_DAYS, Pause, local_day
+from rights.kernel.clock import EXTENSION_DAYS, Pause, local_day
 from rights.kernel.decisions import REASONS, Outcome
 from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Event, Request, Step
-from rights.queries import Due, clock_facts, due_of, submitted_requests
+from rights.queries import Due, clock_facts, due_of, load_calendar, submitted_requests
 from rights.templatetags.look import day_text, iso_moment, listed, on_text
 from rights.web.present import listed_parties, shown_values
 
@@ -154,7 +154,8 @@ class QueueRow:
 
 
 def present_rows(requests: Sequence[Request], *, reviewer: User, data_map: DataMap, now: datetime) -> list[QueueRow]:
-    """The rows of one page: three queries for all of them, whatever their number."""
+    """The rows of one page: four queries for all of them, whatever their number."""
+    calendar = load_calendar()
     keys = [request.pk for request in requests]
     steps: dict[Any, dict[str, int]] = {}
     for row in Step.objects.filter(request__in=keys).values("request", "state").annotate(n=Count("pk")):
@@ -167,6 +168,7 @@ def present_rows(requests: Sequence[Request], *, reviewer: User, data_map: DataM
     return [
         _present_row(
             request,
+            due=due_of(request, now=now, calendar=calendar),
             reviewer=reviewer,
             data_map=data_map,
             steps=steps.get(request.pk, {}),
@@ -178,9 +180,15 @@ def present_rows(requests: Sequence[Request], *, reviewer: User, data_map: DataM
 
 
 def _present_row(
-    request: Request, *, reviewer: User, data_map: DataMap, steps: Mapping[str, int], seen: bool, now: datetime
+    request: Request,
+    *,
+    due: Due,
+    reviewer: User,
+    data_map: DataMap,
+    steps: Mapping[str, int],
+    seen: bool,
+    now: datetime,
 ) -> QueueRow:
-    due = due_of(request, now=now)
     closed = request.state == State.CLOSED
     clockless = closed or due.deferred
     owner = request.reviewer
@@ -332,6 +340,9 @@ def _history(request: Request, *, due: Due, pauses: Sequence[Pause]) -> str:
         words.append(ngettext("paused %(n)s time", "paused %(n)s times", len(pauses)) % {"n": len(pauses)})
     else:
         words.append(_("never paused"))
+    if due.missing_year:
+        text = _("counted in calendar days, as the calendar of %(year)s is missing")
+        words.append(text % {"year": due.missing_year})
     if request.breached_at:
         words.append(_("overdue since %(day)s") % {"day": local_day(request.breached_at).isoformat()})
     return ("，" if _chinese() else ", ").join(words)
@@ -754,6 +765,7 @@ def event_words(event: Event, data_map: DataMap) -> str:
         "extended": _("extended by %(n)s days") % {"n": EXTENSION_DAYS},
         "warned": _("due soon"),
         "breached": _("overdue"),
+        "check_owed": _("what blocks it was not checked in time"),
         "taken_back": _("taken back by the person"),
         "undone": _("took the decision back"),
         "closed": _("closed"),
@@ -842,4 +854,4 @@ def refusal_letter(request: Request, *, key: str) -> str:
 
 def extended_due(request: Request, *, now: datetime) -> date:
     """The limit if it were extended now."""
-    return due_of(request, now=now).on + EXTENSION_DAYS * DAY
+    return due_of(request, now=now, extended=True).on

@@ -247,7 +247,7 @@ class Told:
     link: str = ""
 
 
-HIDDEN = frozenset({"claimed", "released_case", "retried", "warned", "step_dead"})
+HIDDEN = frozenset({"claimed", "released_case", "retried", "warned", "step_dead", "check_owed"})
 """What staff do among themselves; a person is told what comes of it."""
 
 

@@ -112,7 +112,7 @@ def test_the_web_role_may_delete_nothing(filled: Shop, as_role: AsRole, table: s
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE rights_request SET priority = 0",
+        "UPDATE rights_request SET check_after = NULL",
         "UPDATE rights_question SET answered_at = now()",
         "UPDATE rights_package SET downloads = 9",
         "UPDATE rights_notice SET read_at = now()",
