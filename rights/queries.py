@@ -7,10 +7,11 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
 from rights.kernel import clock
+from rights.kernel.handling import SHIPPED, HandlingPolicy
 from rights.kernel.plan import Plan
 from rights.kernel.retention import Rule
 from rights.kernel.states import OPEN_STATES, State
-from rights.models import Hold, Notice, Request, RetentionRule, Step
+from rights.models import Fee, Hold, Notice, PolicyVersion, Request, RetentionRule, Step
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,15 @@ class Due:
 
 
 def clock_facts(request: Request) -> clock.ClockFacts:
-    """Raises ValueError for a draft, which has no clock."""
+    """Raises ValueError for a draft and for a request that waits for its proof, which have no clock."""
     if request.started_on is None:
-        raise ValueError("A draft has no clock.")
+        raise ValueError("A draft has no clock, nor a request that waits for its proof.")
+    stood = [(question.asked_at, question.answered_at) for question in request.questions.all()]
+    stood += [(fee.quoted_at, fee.settled_at) for fee in request.fees.all()]
     pauses = tuple(
-        clock.Pause(
-            clock.local_day(question.asked_at), clock.local_day(question.answered_at) if question.answered_at else None
-        )
-        for question in request.questions.all()
-        if clock.local_day(question.asked_at) >= request.started_on
+        clock.Pause(clock.local_day(start), clock.local_day(end) if end else None)
+        for start, end in sorted(stood, key=lambda pause: pause[0])
+        if clock.local_day(start) >= request.started_on
     )
     return clock.ClockFacts(
         started_on=request.started_on,
@@ -65,12 +66,17 @@ def due_of(request: Request, *, now: datetime) -> Due:
     )
 
 
+def due_if_any(request: Request, *, now: datetime) -> Due | None:
+    """The same; None where no clock runs yet, as it is still to be proved who asks."""
+    return due_of(request, now=now) if request.started_on else None
+
+
 def submitted_requests(user: User) -> QuerySet[Request]:
     """A person's requests that were really filed, newest first: for them or by them."""
     return (
         Request.objects.filter(Q(subject=user) | Q(filed_by=user), received_at__isnull=False)
         .order_by("-received_at", "-id")
-        .prefetch_related("questions")
+        .prefetch_related("questions", "fees")
     )
 
 
@@ -78,24 +84,31 @@ def open_requests() -> QuerySet[Request]:
     return Request.objects.filter(state__in=[state.value for state in OPEN_STATES])
 
 
-QUEUE_VIEWS = ("todo", "mine", "waiting", "deferred", "acting", "failed", "closed")
+QUEUE_VIEWS = ("todo", "mine", "waiting", "unproved", "deferred", "acting", "failed", "closed")
 QUEUE_PAGE = 50
 
 
 def queue(view: str, *, reviewer: User) -> QuerySet[Request]:
     """A saved view of the desk, by legal urgency. Raises KeyError for a view that does not exist."""
+    running = Q(started_on__isnull=False)
     undecided_deferral = Q(state=State.DEFERRED, approved_at__isnull=True)
     chosen = {
         "todo": Q(state=State.REVIEW) | undecided_deferral,
-        "mine": Q(state__in=[state.value for state in OPEN_STATES], reviewer=reviewer),
-        "waiting": Q(state=State.WAITING),
+        "mine": Q(running, state__in=[state.value for state in OPEN_STATES], reviewer=reviewer),
+        "waiting": Q(running, state=State.WAITING),
+        "unproved": Q(~running, state=State.WAITING),
         "deferred": Q(state=State.DEFERRED),
         "acting": Q(state__in=[State.ACTING, State.CHECKING]),
         "failed": Q(Exists(Step.objects.filter(request=OuterRef("pk"), state=Step.State.DEAD))),
         "closed": Q(state=State.CLOSED, received_at__isnull=False),
     }[view]
-    order = ("-closed_at", "-id") if view == "closed" else ("priority", "started_on", "received_at", "id")
-    return Request.objects.filter(chosen).order_by(*order)
+    return Request.objects.filter(chosen).order_by(*queue_order(view))
+
+
+def queue_order(view: str) -> tuple[str, ...]:
+    """By columns that are never null in the view, the last one unique."""
+    orders = {"closed": ("-closed_at", "-id"), "unproved": ("received_at", "id")}
+    return orders.get(view, ("priority", "started_on", "received_at", "id"))
 
 
 def queue_counts(*, reviewer: User, bound: int = 1000) -> dict[str, int]:
@@ -115,6 +128,19 @@ def stored_plan(request: Request) -> Plan | None:
 
 def active_rules() -> tuple[Rule, ...]:
     return tuple(rule.to_kernel() for rule in RetentionRule.objects.filter(active=True).order_by("code", "version"))
+
+
+def policy_in_force() -> HandlingPolicy:
+    """What two administrators agreed on last; the shipped one until then."""
+    version = PolicyVersion.objects.filter(in_force=True).first()
+    return version.to_kernel() if version else SHIPPED
+
+
+def open_fee(request: Request) -> Fee | None:
+    """A fee that waits for the person's answer."""
+    if State(request.state) is not State.WAITING:
+        return None
+    return next((fee for fee in request.fees.all() if fee.settled_at is None), None)
 
 
 def held_of(user: User) -> QuerySet[Hold]:

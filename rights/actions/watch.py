@@ -10,7 +10,9 @@ from django.db.models import Exists, OuterRef, Q
 from accounts.models import User
 from portal.core import ledger, outbox
 from portal.core.models import beat
+from rights.actions.fees import lapse_fees
 from rights.actions.hold import report_orphans, schedule_releases
+from rights.actions.proofs import watch_proofs
 from rights.actions.steps import package_path
 from rights.actions.upkeep import keep_up
 from rights.kernel.clock import LIMIT_DAYS, WARNING_DAYS, local_day
@@ -31,6 +33,8 @@ def tick(*, now: datetime, dispatch: Callable[[Request], None]) -> dict[str, int
     parts: dict[str, Callable[[], int]] = {
         "released": lambda: len(schedule_releases(now=now)),
         "orphaned": lambda: report_orphans(now=now),
+        "proofs": lambda: watch_proofs(now=now),
+        "fees": lambda: lapse_fees(now=now),
         "advanced": lambda: _dispatch_due(dispatch, now=now),
         "warned": lambda: watch_deadlines(now=now),
         "sent": lambda: send_notices(now=now),
@@ -100,7 +104,9 @@ def watch_deadlines(*, now: datetime) -> int:
     near = today - timedelta(days=LIMIT_DAYS - max(WARNING_DAYS))
     found = 0
     candidates = open_requests().filter(started_on__lte=near).exclude(state__in=[State.WAITING, State.DEFERRED])
-    for request in candidates.select_related("subject", "reviewer").prefetch_related("questions").iterator(PAGE):
+    for request in (
+        candidates.select_related("subject", "reviewer").prefetch_related("questions", "fees").iterator(PAGE)
+    ):
         due = due_of(request, now=now)
         found += _warn(request, days_left=due.days_left, due=due.on.isoformat(), now=now)
         if due.is_late and request.breached_at is None:

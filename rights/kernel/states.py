@@ -27,10 +27,10 @@ class State(StrEnum):
 
 
 MOVES: dict[State, frozenset[State]] = {
-    State.DRAFT: frozenset({State.CHECKING, State.CLOSED}),
+    State.DRAFT: frozenset({State.CHECKING, State.WAITING, State.CLOSED}),
     State.CHECKING: frozenset({State.REVIEW, State.WAITING, State.ACTING, State.DEFERRED, State.CLOSED}),
     State.REVIEW: frozenset({State.WAITING, State.ACTING, State.DEFERRED, State.CLOSED}),
-    State.WAITING: frozenset({State.CHECKING, State.REVIEW, State.CLOSED}),
+    State.WAITING: frozenset({State.CHECKING, State.REVIEW, State.ACTING, State.CLOSED}),
     State.ACTING: frozenset({State.REVIEW, State.DEFERRED, State.CLOSED}),
     State.DEFERRED: frozenset({State.REVIEW, State.ACTING, State.CLOSED}),
     State.CLOSED: frozenset(),

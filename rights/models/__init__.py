@@ -2,6 +2,7 @@
 
 from rights.models.consent import ConsentEvent, CorrectionRecord
 from rights.models.datamap import DataMapVersion
+from rights.models.handling import Fee, PolicyVersion, Proof
 from rights.models.messages import Notice
 from rights.models.requests import Batch, Decision, Event, Package, Question, Request, Step
 from rights.models.retention import Hold, RetentionRule, SubjectVault
@@ -13,9 +14,12 @@ __all__ = [
     "DataMapVersion",
     "Decision",
     "Event",
+    "Fee",
     "Hold",
     "Notice",
     "Package",
+    "PolicyVersion",
+    "Proof",
     "Question",
     "Request",
     "RetentionRule",
