@@ -72,9 +72,9 @@ def due_if_any(request: Request, *, now: datetime) -> Due | None:
 
 
 def submitted_requests(user: User) -> QuerySet[Request]:
-    """A person's requests that were really filed, newest first: for them or by them."""
+    """A person's requests that were filed and proved, newest first: for them or by them."""
     return (
-        Request.objects.filter(Q(subject=user) | Q(filed_by=user), received_at__isnull=False)
+        Request.objects.filter(Q(subject=user) | Q(filed_by=user), received_at__isnull=False, started_on__isnull=False)
         .order_by("-received_at", "-id")
         .prefetch_related("questions", "fees")
     )

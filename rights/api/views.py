@@ -188,7 +188,7 @@ class CurrentTokenView(PersonView):
 
 def mine(user: User) -> "QuerySet[Request, Request]":
     """A person's requests, for them or by them, drafts included."""
-    return Request.objects.filter(Q(subject=user) | Q(filed_by=user)).prefetch_related("questions")
+    return Request.objects.filter(Q(subject=user) | Q(filed_by=user)).prefetch_related("questions", "fees")
 
 
 def find_mine(request: ApiRequest, pk: UUID) -> Request:
@@ -227,7 +227,7 @@ class RequestsView(PersonView):
         given.is_valid(raise_exception=True)
         user, now = person_of(request), clock.now()
         kind = Kind(given.validated_data["kind"])
-        subject = _subject_of(user, given.validated_data.get("subject"))
+        subject = _subject_of(user, given.validated_data.get("subject"), kind=kind)
         details = _complete_details(kind, given.validated_data["details"], subject=subject)
         draft = submit.start_draft(subject=subject, filed_by=user, kind=kind, details=details, now=now)
         if kind in WITH_CODE:
@@ -237,12 +237,12 @@ class RequestsView(PersonView):
         return Response(describe_whole(draft, user=user, now=now), status=status.HTTP_201_CREATED)
 
 
-def _subject_of(user: User, pk: UUID | None) -> User:
-    """The person themselves, or one whom they may ask for; whether the kind is covered is decided on filing."""
+def _subject_of(user: User, pk: UUID | None, *, kind: Kind) -> User:
+    """The person themselves, or one whom they may ask for. Nothing is read of anybody else."""
     if pk is None or pk == user.pk:
         return user
     for authority in principals_for(user, clock.now()):
-        if authority.principal_id == pk:
+        if authority.principal_id == pk and kind in authority.scope:
             return authority.principal
     raise submit.NotAuthorised("There is no valid authorisation to ask for this person.")
 

@@ -89,7 +89,7 @@ class Request(models.Model):
     @property
     def lacks_proof(self) -> bool:
         """Received, and never proved so far: no clock runs and no system was asked."""
-        return self.received_at is not None and self.ready_at is None
+        return self.received_at is not None and self.started_on is None
 
 
 class Question(models.Model):

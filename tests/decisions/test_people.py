@@ -30,9 +30,9 @@ pytestmark = pytest.mark.role("worker")
 
 @contextmanager
 def on_the_web(shop: Shop, user: User) -> Iterator[None]:
-    """As the web process after `user` has signed in."""
+    """As the web process after `user` has signed in; staff with both factors."""
     with shop.as_("web"):
-        rls.acting_as(user.pk, staff=False)
+        rls.acting_as(user.pk, staff=user.is_staff_role)
         try:
             yield
         finally:
@@ -207,7 +207,7 @@ def test_agent_unauthorised(shop: Shop, lacking: str) -> None:
     assert told(request, shop.person) == ["proof_needed"]
     assert sorted(told(request, shop.other)) == ["filed_for_you", "was_this_you"]
 
-    reminded = []
+    reminded: list[int] = []
     for day in range(1, 30):
         shop.tick(NOW + day * DAY)
         if request.notices.filter(kind="proof_reminder").count() > len(reminded):
@@ -273,7 +273,7 @@ def test_repeat_abuse(shop: Shop) -> None:
 def test_id_unverified(shop: Shop) -> None:
     """As row 27: a letter that nobody has matched to the person yet."""
     shop.add_customer(1)
-    with shop.as_("staff"):
+    with on_the_web(shop, shop.reviewer):
         draft = start_draft(
             subject=shop.person, filed_by=shop.reviewer, kind=Kind.ACCESS, details={}, now=NOW, channel="letter"
         )
@@ -294,12 +294,12 @@ def test_id_unverified(shop: Shop) -> None:
 
 def test_id_unverified_ends_with_the_proof(shop: Shop) -> None:
     shop.add_customer(1)
-    with shop.as_("staff"):
+    with on_the_web(shop, shop.reviewer):
         draft = start_draft(
             subject=shop.person, filed_by=shop.reviewer, kind=Kind.ACCESS, details={}, now=NOW, channel="letter"
         )
         request = submit(request_id=draft.pk, now=NOW)
-    with shop.as_("staff"):
+    with on_the_web(shop, shop.second):
         proofs.confirm_proof(shop.look(request), reviewer=shop.second, note="身份证原件", now=NOW + 3 * DAY)
     request = shop.advance(request, now=NOW + 3 * DAY)
     assert (request.state, request.closing_key) == (State.CLOSED, "OK.ACCESS")
