@@ -57,10 +57,10 @@ def confirm_proof(
         if request.channel == ONLINE and request.filed_by_id != request.subject_id:
             _record_authority(request, kind=kind, valid_until=valid_until, note=note.strip(), now=now)
         commitment = commit_to(note.strip())
+        _make_ready(request, actor=reviewer, commitments={"note": commitment.digest}, now=now)
         Proof.objects.create(
             request=request, note=note.strip(), note_salt=commitment.salt, confirmed_by=reviewer, confirmed_at=now
         )
-        _make_ready(request, actor=reviewer, commitments={"note": commitment.digest}, now=now)
 
 
 def watch_proofs(*, now: datetime) -> int:

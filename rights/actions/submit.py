@@ -350,7 +350,8 @@ def take_back(request: Request, *, actor: User, now: datetime) -> None:
             check_after=None,
         )
         if request.received_at:
-            notify(user=request.subject, request=request, kind="withdrawn", now=now)
+            # By id alone, as their row is closed to who filed it without an authority.
+            notify(user=User(pk=request.subject_id), request=request, kind="withdrawn", now=now)
 
 
 def make_reference(now: datetime) -> str:

@@ -31,7 +31,7 @@ ALTER POLICY web_insert ON rights_request WITH CHECK ({MINE_TO_WRITE} OR ({UNPRO
 ALTER POLICY web_update ON rights_request USING ({MINE_TO_WRITE} OR ({UNPROVED})) WITH CHECK ({MINE_TO_WRITE} OR ({UNPROVED}));
 ALTER POLICY web_insert_for_principal ON rights_notice WITH CHECK (EXISTS (
     SELECT 1 FROM rights_request r WHERE r.id = request_id AND r.subject_id = user_id
-    AND (r.ready_at IS NOT NULL OR rights_notice.kind IN ('was_this_you', 'filed_for_you'))));
+    AND (r.ready_at IS NOT NULL OR rights_notice.kind IN ('was_this_you', 'filed_for_you', 'withdrawn'))));
 ALTER POLICY web_update ON rights_fee USING (EXISTS (
     SELECT 1 FROM rights_request r WHERE r.id = request_id
     AND (r.subject_id = {APP_USER} OR r.subject_id = ANY (ARRAY({MY_PRINCIPALS})))))

@@ -3,8 +3,6 @@
 Every request is filed by the web role, as pages do, and worked by the worker.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +12,6 @@ import pytest
 from accounts.authority import grant_authority
 from accounts.identities import set_identity
 from accounts.models import Authority, User
-from portal.core import rls
 from portal.core.clock import SHANGHAI
 from rights.actions import fees, fulfil, proofs, review
 from rights.actions.submit import start_draft, submit
@@ -22,21 +19,11 @@ from rights.kernel.decisions import REASONS
 from rights.kernel.states import Kind, State
 from rights.models import Notice, Package, Request
 from rights.queries import due_of, queue
+from tests.rights.sessions import on_the_web
 from tests.rights.shop import NOW, Shop
 
 DAY = timedelta(days=1)
 pytestmark = pytest.mark.role("worker")
-
-
-@contextmanager
-def on_the_web(shop: Shop, user: User) -> Iterator[None]:
-    """As the web process after `user` has signed in; staff with both factors."""
-    with shop.as_("web"):
-        rls.acting_as(user.pk, staff=user.is_staff_role)
-        try:
-            yield
-        finally:
-            rls.reset()
 
 
 def file(shop: Shop, kind: Kind, *, by: User, about: User, now: datetime = NOW, **details: Any) -> Request:
