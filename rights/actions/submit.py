@@ -228,8 +228,9 @@ def route(request: Request, *, now: datetime) -> None:
         return
     plan = Plan.from_json(request.plan) if request.plan else None
     kind = Kind(request.kind)
-    if plan is None or (plan.unknown and kind is not Kind.ACCESS):
-        # It was proved only now, or a system was silent: unknown never counts as clear, so look before it is decided.
+    if plan is None or plan.unknown:
+        # It was proved only now, or a system was silent: unknown never counts as clear, nor as unchanged, so look again
+        # before it is decided.
         plan = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=30)
         Request.objects.filter(pk=request.pk, state=State.CHECKING).update(plan=plan.to_json())
     policy = policy_in_force()

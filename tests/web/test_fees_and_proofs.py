@@ -108,7 +108,7 @@ def test_nobody_else_answers_a_fee(quoted: Request, browser_of: Callable[[str], 
 
 
 def test_staff_waive_a_fee(quoted: Request, desk: Desk) -> None:
-    client = desk.staff("support-zhao")
+    client = desk.staff("support-qian")
     client.post(case_url(quoted, "waive_fee"))
     assert desk.work(quoted).state == State.CLOSED
     assert "waived the fee" in desk_words(see(client, case_url(quoted)))
