@@ -27,14 +27,14 @@ from accounts.models import User
 from accounts.standin import check_sign_in
 from accounts.tokens import VALID, TokenAuthentication, issue_token, revoke_token
 from portal.core import clock
-from rights.actions import review, submit
+from rights.actions import fees, review, submit
 from rights.api import serializers as shapes
 from rights.api.presenting import describe_due, describe_plan, describe_reason
 from rights.kernel.states import Kind, State
 from rights.models import Event, Notice, Request
 from rights.notices import render_notice
 from rights.planning import Matter
-from rights.queries import stored_plan
+from rights.queries import open_fee, stored_plan
 from rights.web.forms import clean_value
 
 WITH_CODE = frozenset({Kind.DELETION, Kind.CANCELLATION})
@@ -370,6 +370,28 @@ class AnswerView(PersonView):
         return Response(describe_whole(find_mine(request, pk), user=user, now=now))
 
 
+class FeeView(PersonView):
+    @extend_schema(
+        operation_id="answer_fee",
+        tags=["Requests"],
+        summary="Accept or decline a fee",
+        description="For a further copy with nothing changed. Nothing is owed before it is accepted; declining ends "
+        "the request, which may be filed anew.",
+        request=shapes.FeeAnswer,
+        responses={
+            200: shapes.RequestDetail, 400: INVALID, 401: SIGNED_OUT, 403: SIGNED_OUT, 404: NOT_FOUND, 409: CONFLICT,
+        },
+    )  # fmt: skip
+    def post(self, request: ApiRequest, pk: UUID) -> Response:
+        given = shapes.FeeAnswer(data=request.data)
+        given.is_valid(raise_exception=True)
+        found, user, now = find_mine(request, pk), person_of(request), clock.now()
+        _subject_of(user, found.subject_id, kind=Kind(found.kind))
+        answer = fees.accept_fee if given.validated_data["accept"] else fees.decline_fee
+        answer(found, actor=user, now=now)
+        return Response(describe_whole(find_mine(request, pk), user=user, now=now))
+
+
 def describe(item: Request, *, now: Any) -> dict[str, Any]:
     """A request as a row of a list."""
     shown = shapes.RequestItem(_facts(item, now=now))
@@ -400,6 +422,7 @@ def describe_whole(item: Request, *, user: User, now: Any) -> dict[str, Any]:
             **_facts(item, now=now),
             "outcome": describe_reason(item.closing_key, language=language_of()) if item.closing_key else None,
             "question": open_questions[0] if open_questions else None,
+            "fee": open_fee(item),
             "plan": describe_plan(plan, language=language_of()) if plan else None,
             "events": [
                 {"kind": event.kind, "at": event.at, "by": _by(event, request=item, user=user)} for event in events
