@@ -25,6 +25,9 @@ _RIGHTS_EN = (
     "(Personal Information Protection Law, art. 50)."
 )
 
+_COMPLAINT = "不同意的话可以申诉，也可以向监管部门投诉。"
+_COMPLAINT_EN = "If you disagree, you may appeal or complain to the regulator."
+
 TEMPLATES: dict[str, Template] = {
     "received": Template(
         "申请 {reference} 已收到",
@@ -43,6 +46,69 @@ TEMPLATES: dict[str, Template] = {
         "请登录查看并回答。回答前的天数不计入期限。",
         "Request {reference}: a question for you",
         "Please sign in and answer it. The days until you answer do not count.",
+    ),
+    "proof_needed": Template(
+        "申请 {reference}：请补上证明",
+        "我们已收到申请 {reference}，但还不能确认你有权提出。请登录查看需要什么证明。证明核实之前不计时，"
+        "也不查看任何信息；到 {until} 仍没有证明就结束，之后可以重新申请。" + _COMPLAINT,
+        "Request {reference}: please add a proof",
+        "We have request {reference}, but it is not proved yet that you may make it. Sign in to see which proof is "
+        "needed. Until it is checked no clock runs and nothing is looked up. Without a proof it ends on {until}; then "
+        "you can ask again. " + _COMPLAINT_EN,
+    ),
+    "proof_reminder": Template(
+        "申请 {reference} 还在等证明",
+        "到 {until} 仍没有证明就结束，之后可以重新申请。需要什么证明，登录可以看到。" + _COMPLAINT,
+        "Request {reference} still waits for a proof",
+        "Without one it ends on {until}; you can then ask again. Sign in to see which proof is needed. "
+        + _COMPLAINT_EN,
+    ),
+    "proof_lapsed": Template(
+        "申请 {reference} 因没有证明已结束",
+        "我们没有查看任何信息。有了证明，随时可以重新申请；原因写在申请页面里。" + _COMPLAINT,
+        "Request {reference} ended without a proof",
+        "Nothing was looked up. With a proof you can ask again at any time; the reason is on the page of the request. "
+        + _COMPLAINT_EN,
+    ),
+    "proved": Template(
+        "申请 {reference} 的证明已核实",
+        "从今天开始计时，我们最迟在 {due} 24:00 前办完。",
+        "Request {reference}: the proof was accepted",
+        "The clock starts today; we finish it by 24:00 on {due}.",
+    ),
+    "filed_for_you": Template(
+        "有人以你的名义提交了申请 {reference}",
+        "对方还没有证明有权代你申请。在此之前我们不查看你的信息，也不告诉对方任何内容。不是你的意思，请登录撤回。",
+        "Somebody filed request {reference} in your name",
+        "They have not proved yet that they may. Until then we look up nothing about you and tell them nothing. If you "
+        "do not want it, sign in and take it back.",
+    ),
+    "fee_quoted": Template(
+        "申请 {reference}：再次提供副本要收费，请先决定",
+        "这一份的成本费用是 {amount} 元，你接受之前不产生任何费用。请在 {until} 前登录接受或拒绝；等待的天数"
+        "不计入期限。" + _COMPLAINT,
+        "Request {reference}: a further copy has a fee; please decide first",
+        "This copy costs {amount} yuan. Nothing is owed before you accept. Sign in by {until} to accept or decline; "
+        "the days until then do not count. " + _COMPLAINT_EN,
+    ),
+    "fee_waived": Template(
+        "申请 {reference}：费用已免",
+        "我们不收这笔费用，申请继续办理。",
+        "Request {reference}: the fee is waived",
+        "Nothing is owed and the request goes on.",
+    ),
+    "fee_declined": Template(
+        "申请 {reference} 已按你的选择结束",
+        "你没有接受费用，所以没有提供副本，也不产生费用。随时可以重新申请。" + _COMPLAINT,
+        "Request {reference} ended as you chose",
+        "You did not accept the fee, so no copy was made and nothing is owed. You can ask again at any time. "
+        + _COMPLAINT_EN,
+    ),
+    "fee_lapsed": Template(
+        "申请 {reference} 因费用未答复已结束",
+        "没有提供副本，也不产生费用。随时可以重新申请。" + _COMPLAINT,
+        "Request {reference} ended, as the fee was not answered",
+        "No copy was made and nothing is owed. You can ask again at any time. " + _COMPLAINT_EN,
     ),
     "extended": Template(
         "申请 {reference} 需要更多时间",

@@ -303,21 +303,6 @@ def keys_of_blocked(item: Collection, *, matter: Matter, blockers: Sequence[Bloc
     return own or tuple(fact.key for fact in blockers if fact.blocks and fact.concerns(item.entity))
 
 
-def review_reasons(plan: Plan, *, kind: Kind, needs_evidence: bool) -> list[str]:
-    """Why a person has to look at a request before anything is done; empty where the handling policy lets it through.
-
-    Access, withdrawal and contact corrections go by themselves; identity corrections, deletions and cancellations
-    do not.
-    """
-    reasons = sorted({line.key for line in plan.of(Fate.PERSON)}) if kind is not Kind.ACCESS else []
-    if kind in {Kind.DELETION, Kind.CANCELLATION}:
-        reasons.append(f"POLICY.{kind.upper()}")
-        reasons += [fact.key for fact in plan.blockers if fact.cancel == "person"]
-    if needs_evidence:
-        reasons.append("NEED.EVIDENCE")
-    return reasons
-
-
 def _plan_system(
     matter: Matter, *, system: str, data_map: DataMap, rules: Sequence[Rule], now: datetime, patience: float
 ) -> tuple[list[Line], Reading]:

@@ -9,15 +9,17 @@ from accounts.models import User
 from rights.datamap import DataMap
 from rights.kernel import clock
 from rights.kernel.calendar import NO_CALENDAR, Calendar, Year
+from rights.kernel.handling import SHIPPED, HandlingPolicy
 from rights.kernel.plan import Plan
 from rights.kernel.retention import Exemption, Rule
 from rights.kernel.states import OPEN_STATES, Kind, State
 from rights.models import (
     CalendarYear,
+    Fee,
     Hold,
     KindLimit,
     Notice,
-    Question,
+    PolicyVersion,
     RelationshipEnd,
     Request,
     RetentionException,
@@ -85,11 +87,12 @@ def due_if_filed(kind: Kind, *, on: date) -> date:
 def clock_facts(request: Request, *, today: date | None = None) -> clock.ClockFacts:
     """As of a day, which matters while an answer that the clock waits for is still open (default: that answer's start).
 
-    Raises ValueError for a draft, which has no clock.
+    Raises ValueError for a draft and for a request that waits for its proof, which have no clock.
     """
     if request.started_on is None:
-        raise ValueError("A draft has no clock.")
-    questions = [(question.missing, _pause_of(question)) for question in request.questions.all()]
+        raise ValueError("A draft has no clock, nor a request that waits for its proof.")
+    questions = [(item.missing, _pause_of(item.asked_at, item.answered_at)) for item in request.questions.all()]
+    questions += [(False, _pause_of(fee.quoted_at, fee.settled_at)) for fee in request.fees.all()]
     started_on = request.started_on
     if request.received_at and request.resumed_at is None:
         missing = [pause for is_missing, pause in questions if is_missing]
@@ -108,9 +111,8 @@ def clock_facts(request: Request, *, today: date | None = None) -> clock.ClockFa
     )
 
 
-def _pause_of(question: Question) -> clock.Pause:
-    answered_on = clock.local_day(question.answered_at) if question.answered_at else None
-    return clock.Pause(clock.local_day(question.asked_at), answered_on)
+def _pause_of(start: datetime, end: datetime | None) -> clock.Pause:
+    return clock.Pause(clock.local_day(start), clock.local_day(end) if end else None)
 
 
 def due_of(request: Request, *, now: datetime, calendar: Calendar | None = None, extended: bool = False) -> Due:
@@ -136,12 +138,17 @@ def due_of(request: Request, *, now: datetime, calendar: Calendar | None = None,
     )
 
 
+def due_if_any(request: Request, *, now: datetime, calendar: Calendar | None = None) -> Due | None:
+    """The same; None where no clock runs yet, as it is still to be proved who asks."""
+    return due_of(request, now=now, calendar=calendar) if request.started_on else None
+
+
 def submitted_requests(user: User) -> QuerySet[Request]:
-    """A person's requests that were really filed, newest first: for them or by them."""
+    """A person's requests that were filed and proved, newest first: for them or by them."""
     return (
-        Request.objects.filter(Q(subject=user) | Q(filed_by=user), received_at__isnull=False)
+        Request.objects.filter(Q(subject=user) | Q(filed_by=user), received_at__isnull=False, started_on__isnull=False)
         .order_by("-received_at", "-id")
-        .prefetch_related("questions")
+        .prefetch_related("questions", "fees")
     )
 
 
@@ -149,24 +156,31 @@ def open_requests() -> QuerySet[Request]:
     return Request.objects.filter(state__in=[state.value for state in OPEN_STATES])
 
 
-QUEUE_VIEWS = ("todo", "mine", "waiting", "deferred", "acting", "failed", "closed")
+QUEUE_VIEWS = ("todo", "mine", "waiting", "unproved", "deferred", "acting", "failed", "closed")
 QUEUE_PAGE = 50
 
 
 def queue(view: str, *, reviewer: User) -> QuerySet[Request]:
     """A saved view of the desk, by legal urgency. Raises KeyError for a view that does not exist."""
+    running = Q(started_on__isnull=False)
     undecided_deferral = Q(state=State.DEFERRED, approved_at__isnull=True)
     chosen = {
         "todo": Q(state=State.REVIEW) | undecided_deferral,
-        "mine": Q(state__in=[state.value for state in OPEN_STATES], reviewer=reviewer),
-        "waiting": Q(state=State.WAITING),
+        "mine": Q(running, state__in=[state.value for state in OPEN_STATES], reviewer=reviewer),
+        "waiting": Q(running, state=State.WAITING),
+        "unproved": Q(~running, state=State.WAITING),
         "deferred": Q(state=State.DEFERRED),
         "acting": Q(state__in=[State.ACTING, State.CHECKING]),
         "failed": Q(Exists(Step.objects.filter(request=OuterRef("pk"), state=Step.State.DEAD))),
         "closed": Q(state=State.CLOSED, received_at__isnull=False),
     }[view]
-    order = ("-closed_at", "-id") if view == "closed" else ("priority", "started_on", "received_at", "id")
-    return Request.objects.filter(chosen).order_by(*order)
+    return Request.objects.filter(chosen).order_by(*queue_order(view))
+
+
+def queue_order(view: str) -> tuple[str, ...]:
+    """By columns that are never null in the view, the last one unique."""
+    orders = {"closed": ("-closed_at", "-id"), "unproved": ("received_at", "id")}
+    return orders.get(view, ("priority", "started_on", "received_at", "id"))
 
 
 def queue_counts(*, reviewer: User, bound: int = 1000) -> dict[str, int]:
@@ -215,6 +229,19 @@ def relationship_ends(user: User, *, request: Request | None = None) -> dict[str
         if filed is None or entity not in found or found[entity] < filed:
             found[entity] = day
     return found
+
+
+def policy_in_force() -> HandlingPolicy:
+    """What two administrators agreed on last; the shipped one until then."""
+    version = PolicyVersion.objects.filter(in_force=True).first()
+    return version.to_kernel() if version else SHIPPED
+
+
+def open_fee(request: Request) -> Fee | None:
+    """A fee that waits for the person's answer."""
+    if State(request.state) is not State.WAITING:
+        return None
+    return next((fee for fee in request.fees.all() if fee.settled_at is None), None)
 
 
 def held_of(user: User) -> QuerySet[Hold]:

@@ -57,8 +57,8 @@ def approve(
     `lines` settles each collection that needs a person: keep, erase or refer. Raises CannotDecide where one is missing,
     StaleRequest where the case moved on meanwhile. Nothing is done before the undo period is over.
     """
-    _require_own(request, reviewer)
-    _require_state(request, State.REVIEW, State.DEFERRED)
+    require_own(request, reviewer)
+    require_state(request, State.REVIEW, State.DEFERRED)
     for line in plan.of(Fate.PERSON):
         if lines.get(line.collection) not in LINE_DECISIONS:
             raise CannotDecide(_("Decide what becomes of %(what)s.") % {"what": line.collection})
@@ -126,8 +126,8 @@ def undo(request: Request, *, reviewer: User, now: datetime) -> None:
 
 def refuse(request: Request, *, reviewer: User, key: str, text: str, now: datetime) -> None:
     """Refuse with a reason from the table. Raises CannotDecide for another key or without a text."""
-    _require_own(request, reviewer)
-    _require_state(request, State.REVIEW, State.WAITING, State.DEFERRED)
+    require_own(request, reviewer)
+    require_state(request, State.REVIEW, State.WAITING, State.DEFERRED)
     refusable = key in REFUSALS or key.startswith("REPEAT.")
     if not refusable or (key == "GROUND.UNREALISTIC" and Kind(request.kind) not in {Kind.ACCESS, Kind.CORRECTION}):
         # Effort limits in which form somebody gets their data, never whether it is erased (PIPL art. 47).
@@ -156,8 +156,8 @@ def ask(request: Request, *, reviewer: User, text: str, now: datetime, missing: 
     `missing`: for what the request lacked when it was filed; asked within 3 days of receipt, the answer starts the
     clock. Asked later it only stands, as the clock started at receipt.
     """
-    _require_own(request, reviewer)
-    _require_state(request, State.CHECKING, State.REVIEW)
+    require_own(request, reviewer)
+    require_state(request, State.CHECKING, State.REVIEW)
     if not text.strip():
         raise CannotDecide(_("Write the question."))
     with transaction.atomic():
@@ -186,12 +186,14 @@ def answer(request: Request, *, text: str, actor: User, now: datetime) -> None:
 
 def extend(request: Request, *, reviewer: User, reason: str, now: datetime) -> None:
     """Extend once by 15 days, with a reason, before the deadline."""
-    _require_own(request, reviewer)
-    _require_state(request, *OPEN_STATES)
+    require_own(request, reviewer)
+    require_state(request, *OPEN_STATES)
     if not reason.strip():
         raise CannotDecide(_("An extension needs a reason."))
     if State(request.state) is State.DEFERRED:
         raise CannotDecide(_("Its clock does not run while it is put off; there is nothing to extend."))
+    if request.started_on is None:
+        raise CannotDecide(_("No limit runs before it is proved who asks."))
     if due_of(request, now=now).was_missed:
         raise CannotDecide(_("The deadline has passed; it can no longer be extended."))
     with transaction.atomic():
@@ -212,13 +214,13 @@ def retry_step(step: Step, *, reviewer: User, now: datetime) -> None:
         record(step.request, event="retried", now=now, actor=reviewer, body={"collection": step.collection})
 
 
-def _require_state(request: Request, *states: State) -> None:
+def require_state(request: Request, *states: State) -> None:
     """What was decided is not decided again, and what is being done is not refused any more."""
     if State(request.state) not in states:
         raise StaleRequest(_("The case has moved on."))
 
 
-def _require_own(request: Request, reviewer: User) -> None:
+def require_own(request: Request, reviewer: User) -> None:
     if reviewer in {request.subject, request.filed_by}:
         raise CannotDecide(_("Nobody decides their own case."))
     if request.reviewer_id not in {None, reviewer.pk}:

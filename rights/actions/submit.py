@@ -3,12 +3,13 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -16,16 +17,21 @@ from accounts.authority import NoAuthority, require_authority
 from accounts.identities import get_identities
 from accounts.models import Authority, User
 from rights.datamap import DataMap, load_live_map
-from rights.kernel.clock import local_day
+from rights.kernel import handling
+from rights.kernel.clock import SHANGHAI, local_day
 from rights.kernel.minors import is_under_fourteen
 from rights.kernel.plan import Plan
+from rights.kernel.retention import add_months
 from rights.kernel.states import Kind, State
-from rights.models import Request
+from rights.models import Request, Step
 from rights.notices import notify
-from rights.planning import Matter, make_plan, review_reasons, with_facts
-from rights.queries import active_rules, due_of, limit_of, reviewed_collections
+from rights.planning import Matter, make_plan, with_facts
+from rights.queries import active_rules, due_of, limit_of, policy_in_force, reviewed_collections
 from rights.transitions import move
 
+ONLINE = "online"
+CHANGING = ("erase", "mask", "correct", "consent", "close", "release")
+"""Steps after which a copy of a person's data is no longer the one they were given."""
 CHILD_FIRST = 1
 """Before every case of its day and earlier days, behind those that are late."""
 _ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -77,11 +83,23 @@ def preview(matter: Matter, *, now: datetime) -> Preview:
     return Preview(make_plan(matter, data_map=data_map, rules=active_rules(), now=now), data_map)
 
 
-def start_draft(*, subject: User, filed_by: User, kind: Kind, details: Mapping[str, Any], now: datetime) -> Request:
-    """A draft keeps its answers until it is submitted. Raises NotAuthorised for somebody else's matter."""
-    _require_authority(subject=subject, filed_by=filed_by, kind=kind, now=now)
+def start_draft(
+    *, subject: User, filed_by: User, kind: Kind, details: Mapping[str, Any], now: datetime, channel: str = ONLINE
+) -> Request:
+    """A draft keeps its answers until it is submitted. Somebody else's matter needs no proof before it is filed.
+
+    What came by letter or call is entered by staff; for anybody else another `channel` raises NotAuthorised.
+    """
+    if (channel != ONLINE) != filed_by.is_staff_role:
+        raise NotAuthorised(_("Staff enter what came by letter or call; everybody else files online."))
     return Request.objects.create(
-        kind=kind, subject=subject, filed_by=filed_by, details=dict(details), created_at=now, state=State.DRAFT
+        kind=kind,
+        subject=subject,
+        filed_by=filed_by,
+        details=dict(details),
+        created_at=now,
+        state=State.DRAFT,
+        channel=channel,
     )
 
 
@@ -94,20 +112,20 @@ def change_draft(request: Request, *, details: Mapping[str, Any]) -> None:
 def submit(*, request_id: UUID, now: datetime) -> Request:
     """File a draft, once: a second call returns the request as filed.
 
-    The systems are asked before the transaction begins; what they said then is kept with the request.
+    The systems are asked before the transaction begins; what they said then is kept with the request. Where it is not
+    proved who asks, or that they may, nothing is asked: the request waits for its proof.
     """
-    request = Request.objects.select_related("subject", "filed_by").get(pk=request_id)
+    request = Request.objects.select_related("filed_by").get(pk=request_id)
     if request.state != State.DRAFT:
         return request
     kind = Kind(request.kind)
-    authority = _require_authority(subject=request.subject, filed_by=request.filed_by, kind=kind, now=now)
     require_complete(request)
+    if key := missing_proof(request, now=now):
+        return _ask_for_proof(request, key=key, now=now)
     matter = matter_of(request)
     seen = preview(matter, now=now)
     _require_given_up(request, seen)
-    child = is_under_fourteen(matter.identities.get("id_number", ""), today=local_day(now))
-    guarded = authority is not None and authority.kind == Authority.Kind.GUARDIAN
-    first: dict[str, Any] = {"priority": CHILD_FIRST, "review_reasons": ["OK.MINOR"]} if child or guarded else {}
+    first = childs_place(request, now=now)
     limit = limit_of(kind, on=local_day(now))
     with transaction.atomic():
         locked = Request.objects.select_for_update(of=("self",)).get(pk=request_id)
@@ -134,6 +152,78 @@ def submit(*, request_id: UUID, now: datetime) -> Request:
         notify(user=request.subject, request=request, kind="received", params={"due": due}, now=now)
         notify(user=request.subject, request=request, kind="was_this_you", second_contact=True, now=now)
     return request
+
+
+def childs_place(request: Request, *, now: datetime) -> dict[str, Any]:
+    """What puts a child's request first in the queue: one of somebody under 14, or filed by a guardian."""
+    child = is_under_fourteen(get_identities(request.subject).get("id_number", ""), today=local_day(now))
+    if child or _acts_as(Authority.Kind.GUARDIAN, request):
+        return {"priority": CHILD_FIRST, "review_reasons": ["OK.MINOR"]}
+    return {}
+
+
+def _acts_as(kind: Authority.Kind, request: Request) -> bool:
+    """Whether who filed it stands to the person in this way. Whether that covers the request was decided before."""
+    return Authority.objects.filter(
+        agent=request.filed_by_id, principal=request.subject_id, kind=kind, revoked_at=None
+    ).exists()
+
+
+def missing_proof(request: Request, *, now: datetime) -> str:
+    """What has still to be proved, as a reason key (decisions, rows 27 and 33); empty where nothing has.
+
+    An online request is proved by the account, by a valid authority for somebody else's, and by what the handling
+    policy asks for beside them; what came by letter or call by what staff confirm (`actions.proofs`). Of the person
+    nothing is read before an authority was found.
+    """
+    if request.channel != ONLINE:
+        return "ID.UNVERIFIED"
+    if request.filed_by_id != request.subject_id:
+        try:
+            require_authority(agent=request.filed_by, principal_id=request.subject_id, kind=request.kind, now=now)
+        except NoAuthority:
+            return "AGENT.UNAUTHORISED"
+    asked_for = set(policy_in_force().identity)
+    return "ID.UNVERIFIED" if asked_for and asked_for - set(get_identities(request.subject)) else ""
+
+
+def _ask_for_proof(request: Request, *, key: str, now: datetime) -> Request:
+    """Received, and waiting for its proof: no clock, no plan, no system asked. Who files is told what is missing, at
+    once; the person themselves, that somebody filed it."""
+    # By id alone: the person's row is closed to whoever has no authority.
+    person, until = User(pk=request.subject_id), closes_on(now).isoformat()
+    asked = person if request.channel != ONLINE else request.filed_by
+    try:
+        with transaction.atomic():
+            locked = Request.objects.select_for_update(of=("self",)).get(pk=request.pk)
+            if locked.state != State.DRAFT:
+                return locked
+            move(
+                request,
+                to=State.WAITING,
+                event="proof_asked",
+                now=now,
+                actor=request.filed_by,
+                body={"kind": request.kind, "key": key},
+                reference=make_reference(now),
+                received_at=now,
+                plan=None,
+                review_reasons=[key],
+            )
+            notify(user=asked, request=request, kind="proof_needed", params={"until": until}, now=now)
+            notify(user=person, request=request, kind="was_this_you", second_contact=True, now=now)
+            if asked.pk != person.pk:
+                notify(user=person, request=request, kind="filed_for_you", now=now)
+    except IntegrityError as error:
+        if "request_unproved_once" not in str(error):
+            raise
+        raise CannotSubmit(_("The same request waits for its proof already. Send the proof for that one.")) from error
+    return request
+
+
+def closes_on(received: datetime) -> date:
+    """The day on which a request that was never proved is closed."""
+    return local_day(received) + timedelta(days=handling.PROOF_DAYS)
 
 
 def require_complete(request: Request) -> None:
@@ -169,15 +259,20 @@ def _require_given_up(request: Request, seen: Preview) -> None:
 
 def route(request: Request, *, now: datetime) -> None:
     """Send a checked request where it belongs: on by itself, to the desk, or to wait for a fact to clear."""
-    plan = Plan.from_json(request.plan) if request.plan else None
-    if plan is None or State(request.state) is not State.CHECKING:
+    if State(request.state) is not State.CHECKING:
         return
+    plan = Plan.from_json(request.plan) if request.plan else None
     kind = Kind(request.kind)
-    if plan.unknown and kind is not Kind.ACCESS:
-        # Unknown never counts as clear: look again before anything is decided.
+    if plan is None or plan.unknown:
+        # It was proved only now, or a system was silent: unknown never counts as clear, nor as unchanged, so look again
+        # before it is decided.
         plan = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=30)
         Request.objects.filter(pk=request.pk, state=State.CHECKING).update(plan=plan.to_json())
-    reasons = review_reasons(plan, kind=kind, needs_evidence=needs_evidence(request))
+    policy = policy_in_force()
+    known = _circumstances(request, plan=plan, policy=policy)
+    # A reviewer has looked already where a fee was accepted or waived.
+    served = request.fees.filter(Q(accepted_at__isnull=False) | Q(waived_at__isnull=False)).exists()
+    reasons = [] if served else handling.review_reasons(plan, kind=kind, policy=policy, known=known)
     noted = [*request.review_reasons, *reasons]  # that it is a child's is known since it was filed
     if kind is Kind.CANCELLATION and plan.waits:
         defer(request, plan=plan, now=now, review_reasons=noted)
@@ -193,6 +288,59 @@ def route(request: Request, *, now: datetime) -> None:
             approved_at=now,
             act_after=now,
         )
+
+
+def _circumstances(request: Request, *, plan: Plan, policy: handling.HandlingPolicy) -> handling.Circumstances:
+    return handling.Circumstances(
+        needs_evidence=needs_evidence(request),
+        of_deceased=request.filed_by_id != request.subject_id and _acts_as(Authority.Kind.RELATIVE, request),
+        unchanged_copy=_has_same_copy(request, plan=plan, months=policy.copy_months),
+        recent=_count_same(request, days=policy.repeat_days),
+    )
+
+
+def _has_same_copy(request: Request, *, plan: Plan, months: int) -> bool:
+    """Whether the person was given this very copy not long ago.
+
+    "Nothing changed" means: the plan then and now count the same records in every collection, and the portal changed
+    none since. What a business corrected in place meanwhile is not seen, so a person decides and nobody is refused.
+    """
+    if request.kind != Kind.ACCESS or request.received_at is None:
+        return False
+    since = add_months(local_day(request.received_at), -months)
+    earlier = Request.objects.filter(
+        subject=request.subject_id, kind=Kind.ACCESS, closing_key="OK.ACCESS", closed_at__lte=request.received_at
+    ).order_by("-closed_at")
+    for copy in earlier.filter(closed_at__gte=datetime.combine(since, time(), tzinfo=SHANGHAI)).iterator():
+        changed = Step.objects.filter(
+            request__subject=request.subject_id, verb__in=CHANGING, done__gt=0, finished_at__gt=copy.closed_at
+        )
+        if copy.plan and handling.same_records(Plan.from_json(copy.plan), plan) and not changed.exists():
+            return True
+    return False
+
+
+def _count_same(request: Request, *, days: int) -> int:
+    """How often the same was asked for the person within `days` days, this time included. What was taken back or never
+    proved asked for nothing."""
+    if request.received_at is None:
+        return 0
+    lately = Request.objects.filter(
+        subject=request.subject_id,
+        kind=request.kind,
+        ready_at__isnull=False,
+        received_at__gt=request.received_at - timedelta(days=days),
+        received_at__lte=request.received_at,
+    ).exclude(closing_key="WITHDRAWN")
+    wanted = _what_it_is_about(request)
+    return sum(1 for other in lately.iterator() if _what_it_is_about(other) == wanted)
+
+
+def _what_it_is_about(request: Request) -> tuple[frozenset[str], ...]:
+    """Companies, purposes and values to correct, by name: a correction of the same field is the same request."""
+    details: Mapping[str, Any] = request.details
+    corrected = [item["correction"] for item in details.get("items") or ()]
+    return tuple(frozenset(names or ()) for names in (details.get("entities"), details.get("purposes"), corrected))
 
 
 def needs_evidence(request: Request) -> bool:
@@ -240,19 +388,10 @@ def take_back(request: Request, *, actor: User, now: datetime) -> None:
             check_after=None,
         )
         if request.received_at:
-            notify(user=request.subject, request=request, kind="withdrawn", now=now)
+            # By id alone, as their row is closed to who filed it without an authority.
+            notify(user=User(pk=request.subject_id), request=request, kind="withdrawn", now=now)
 
 
 def make_reference(now: datetime) -> str:
     """Such as DSR-261123-7K4QX: the day, and five random characters that cannot be guessed from a neighbour's."""
     return f"DSR-{local_day(now):%y%m%d}-" + "".join(secrets.choice(_ALPHABET) for _ in range(5))
-
-
-def _require_authority(*, subject: User, filed_by: User, kind: Kind, now: datetime) -> Authority | None:
-    """By what somebody else's matter is filed; None for one's own. Raises NotAuthorised."""
-    if subject.pk == filed_by.pk:
-        return None
-    try:
-        return require_authority(agent=filed_by, principal_id=subject.pk, kind=kind, now=now)
-    except NoAuthority as error:
-        raise NotAuthorised(_("There is no valid authorisation to ask for this person.")) from error

@@ -13,7 +13,9 @@ from accounts.models import User
 from portal.core import ledger, outbox
 from portal.core.models import beat
 from rights.actions import exceptions, retention
+from rights.actions.fees import lapse_fees
 from rights.actions.hold import report_orphans, schedule_releases
+from rights.actions.proofs import watch_proofs
 from rights.actions.steps import package_path
 from rights.actions.upkeep import keep_up
 from rights.kernel.calendar import DAY, Calendar
@@ -43,6 +45,8 @@ def tick(*, now: datetime, dispatch: Callable[[Request], None]) -> dict[str, int
         "redated": lambda: retention.carry_out(now=now) + exceptions.carry_out(now=now),
         "released": lambda: len(schedule_releases(now=now)),
         "orphaned": lambda: report_orphans(now=now),
+        "proofs": lambda: watch_proofs(now=now),
+        "fees": lambda: lapse_fees(now=now),
         "advanced": lambda: _dispatch_due(dispatch, now=now),
         "sent": lambda: send_notices(now=now),
         "expired": lambda: expire_packages(now=now),
@@ -112,7 +116,7 @@ def watch_deadlines(*, now: datetime) -> int:
     # Whatever lengthens a limit, it never ends before its calendar days are over.
     near = open_requests().alias(limit=limit).filter(limit__lte=local_day(now) + max(WARNING_DAYS) * DAY)
     found = 0
-    for request in near.select_related("subject", "reviewer").prefetch_related("questions").iterator(PAGE):
+    for request in near.select_related("subject", "reviewer").prefetch_related("questions", "fees").iterator(PAGE):
         due = due_of(request, now=now, calendar=calendar)
         if due.was_missed:
             found += _record_breach(request, due=due.on.isoformat(), now=now)
@@ -123,10 +127,13 @@ def watch_deadlines(*, now: datetime) -> int:
 
 def _settle_closed(calendar: Calendar, *, now: datetime) -> int:
     """The last look at the clock of what has closed: what was late when it closed was late, though no tick saw it."""
-    closed = Request.objects.filter(state=State.CLOSED, clock_settled=False, received_at__isnull=False)
+    # What was never proved had no clock.
+    closed = Request.objects.filter(
+        state=State.CLOSED, clock_settled=False, received_at__isnull=False, started_on__isnull=False
+    )
     found = 0
     for request in (
-        closed.select_related("subject", "reviewer").prefetch_related("questions").order_by("closed_at")[:PAGE]
+        closed.select_related("subject", "reviewer").prefetch_related("questions", "fees").order_by("closed_at")[:PAGE]
     ):
         due = due_of(request, now=now, calendar=calendar)
         with transaction.atomic():

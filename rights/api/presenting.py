@@ -9,17 +9,19 @@ from rights.kernel.decisions import LEGAL_SECRECY, REASONS
 from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import State
 from rights.models import Request
-from rights.queries import due_of
+from rights.queries import due_if_any
 from rights.web.present import shown_values
 
 TAKEN_BACK = {"zh": "你已撤回这项申请。", "en": "You took this request back."}
 
 
 def describe_due(request: Request, *, now: datetime) -> dict[str, Any] | None:
-    """The limit of a request that runs."""
+    """The limit of a request that runs; one that waits for its proof has none."""
     if request.received_at is None or request.state == State.CLOSED:
         return None
-    due = due_of(request, now=now)
+    due = due_if_any(request, now=now)
+    if due is None:
+        return None
     return {
         "on": due.on,
         "rolled": due.rolled,

@@ -168,6 +168,10 @@ class Answer(Strict):
     text = serializers.CharField(max_length=4000, help_text="The answer to the open question.")
 
 
+class FeeAnswer(Strict):
+    accept = serializers.BooleanField(help_text="True: the copy is made and the fee owed. False: neither.")
+
+
 class PlanQuery(Strict):
     kind = serializers.ChoiceField(choices=KINDS, help_text="For which right the plan is made.")
     entity = serializers.ListField(
@@ -277,6 +281,12 @@ class QuestionItem(serializers.Serializer[Any]):
     asked_at = serializers.DateTimeField(help_text="Since when the clock stands.")
 
 
+class FeeItem(serializers.Serializer[Any]):
+    amount = serializers.DecimalField(max_digits=8, decimal_places=2, help_text="In yuan.")
+    reason = serializers.CharField(max_length=TEXT_LENGTH, help_text="What it covers.")
+    answer_by = serializers.DateField(help_text="The last day for an answer; then the request ends without a copy.")
+
+
 class RequestItem(serializers.Serializer[Any]):
     id = serializers.UUIDField(help_text="Its identifier.")
     reference = serializers.CharField(
@@ -296,6 +306,7 @@ class RequestItem(serializers.Serializer[Any]):
 class RequestDetail(RequestItem):
     outcome = Reason(allow_null=True, help_text="How it came out, once closed.")
     question = QuestionItem(allow_null=True, help_text="An open question to you.")
+    fee = FeeItem(allow_null=True, help_text="A fee that was quoted and waits for your answer; nothing is owed before.")
     plan = Plan(allow_null=True, help_text="What becomes of which records: as approved, else as when asking.")
     events = serializers.ListField(child=EventItem(), max_length=MANY, help_text="What happened, newest first.")
 

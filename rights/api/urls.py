@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("requests/<uuid:pk>/submit/", views.SubmitView.as_view(), name="api-submit"),
     path("requests/<uuid:pk>/withdraw/", views.WithdrawView.as_view(), name="api-withdraw"),
     path("requests/<uuid:pk>/answer/", views.AnswerView.as_view(), name="api-answer"),
+    path("requests/<uuid:pk>/fee/", views.FeeView.as_view(), name="api-fee"),
     path("plan/", views.PlanView.as_view(), name="api-plan"),
     path("notices/", views.NoticesView.as_view(), name="api-notices"),
     re_path(r"^.*$", views.NothingHere.as_view(), name="api-nothing"),

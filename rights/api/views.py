@@ -26,13 +26,13 @@ from accounts.models import User
 from accounts.standin import check_sign_in
 from accounts.tokens import VALID, TokenAuthentication, issue_token, revoke_token
 from portal.core import clock
-from rights.actions import review, submit
+from rights.actions import fees, review, submit
 from rights.api import serializers as shapes
 from rights.api.presenting import describe_due, describe_plan, describe_reason
 from rights.kernel.states import Kind, State
 from rights.models import Event, Notice, Request
 from rights.notices import render_notice
-from rights.queries import stored_plan
+from rights.queries import open_fee, stored_plan
 from rights.web.forms import clean_value
 
 WITH_CODE = frozenset({Kind.DELETION, Kind.CANCELLATION})
@@ -186,7 +186,7 @@ class CurrentTokenView(PersonView):
 
 def mine(user: User) -> "QuerySet[Request, Request]":
     """A person's requests, for them or by them, drafts included."""
-    return Request.objects.filter(Q(subject=user) | Q(filed_by=user)).prefetch_related("questions")
+    return Request.objects.filter(Q(subject=user) | Q(filed_by=user)).prefetch_related("questions", "fees")
 
 
 def find_mine(request: ApiRequest, pk: UUID) -> Request:
@@ -225,7 +225,7 @@ class RequestsView(PersonView):
         given.is_valid(raise_exception=True)
         user, now = person_of(request), clock.now()
         kind = Kind(given.validated_data["kind"])
-        subject = _subject_of(user, given.validated_data.get("subject"))
+        subject = _subject_of(user, given.validated_data.get("subject"), kind=kind)
         details = _complete_details(kind, given.validated_data["details"], subject=subject)
         draft = submit.start_draft(subject=subject, filed_by=user, kind=kind, details=details, now=now)
         if kind in WITH_CODE:
@@ -235,12 +235,12 @@ class RequestsView(PersonView):
         return Response(describe_whole(draft, user=user, now=now), status=status.HTTP_201_CREATED)
 
 
-def _subject_of(user: User, pk: UUID | None) -> User:
-    """The person themselves, or one whom they may ask for; whether the kind is covered is decided on filing."""
+def _subject_of(user: User, pk: UUID | None, *, kind: Kind) -> User:
+    """The person themselves, or one whom they may ask for. Nothing is read of anybody else."""
     if pk is None or pk == user.pk:
         return user
     for authority in principals_for(user, clock.now()):
-        if authority.principal_id == pk:
+        if authority.principal_id == pk and kind in authority.scope:
             return authority.principal
     raise submit.NotAuthorised("There is no valid authorisation to ask for this person.")
 
@@ -369,6 +369,28 @@ class AnswerView(PersonView):
         return Response(describe_whole(find_mine(request, pk), user=user, now=now))
 
 
+class FeeView(PersonView):
+    @extend_schema(
+        operation_id="answer_fee",
+        tags=["Requests"],
+        summary="Accept or decline a fee",
+        description="For a further copy with nothing changed. Nothing is owed before it is accepted; declining ends "
+        "the request, which may be filed anew.",
+        request=shapes.FeeAnswer,
+        responses={
+            200: shapes.RequestDetail, 400: INVALID, 401: SIGNED_OUT, 403: SIGNED_OUT, 404: NOT_FOUND, 409: CONFLICT,
+        },
+    )  # fmt: skip
+    def post(self, request: ApiRequest, pk: UUID) -> Response:
+        given = shapes.FeeAnswer(data=request.data)
+        given.is_valid(raise_exception=True)
+        found, user, now = find_mine(request, pk), person_of(request), clock.now()
+        _subject_of(user, found.subject_id, kind=Kind(found.kind))
+        answer = fees.accept_fee if given.validated_data["accept"] else fees.decline_fee
+        answer(found, actor=user, now=now)
+        return Response(describe_whole(find_mine(request, pk), user=user, now=now))
+
+
 def describe(item: Request, *, now: Any) -> dict[str, Any]:
     """A request as a row of a list."""
     shown = shapes.RequestItem(_facts(item, now=now))
@@ -399,6 +421,7 @@ def describe_whole(item: Request, *, user: User, now: Any) -> dict[str, Any]:
             **_facts(item, now=now),
             "outcome": describe_reason(item.closing_key, language=language_of()) if item.closing_key else None,
             "question": open_questions[0] if open_questions else None,
+            "fee": open_fee(item),
             "plan": describe_plan(plan, language=language_of()) if plan else None,
             "events": [
                 {"kind": event.kind, "at": event.at, "by": _by(event, request=item, user=user)} for event in events

@@ -52,6 +52,7 @@ def _move(before: State, after: State, actors: str, reason: str) -> Move:
 _S = State
 TABLE: tuple[Move, ...] = (
     _move(_S.DRAFT, _S.CHECKING, "person staff worker", "submitted"),
+    _move(_S.DRAFT, _S.WAITING, "person staff worker", "filed, and still to be proved who asks"),
     _move(_S.DRAFT, _S.CLOSED, "person staff worker", "given up before it was submitted"),
     _move(_S.CHECKING, _S.REVIEW, "worker", "a person has to decide"),
     _move(_S.CHECKING, _S.WAITING, "staff worker", "asked for what is missing"),
@@ -62,7 +63,7 @@ TABLE: tuple[Move, ...] = (
     _move(_S.REVIEW, _S.ACTING, "staff worker", "approved"),
     _move(_S.REVIEW, _S.DEFERRED, "staff worker", "a fact stands in the way of all of it"),
     _move(_S.REVIEW, _S.CLOSED, "person staff worker", "refused, or taken back"),
-    _move(_S.WAITING, _S.CHECKING, "person staff worker", "what was missing has come"),
+    _move(_S.WAITING, _S.CHECKING, "person staff worker", "what was missing has come, or the fee is settled"),
     _move(_S.WAITING, _S.REVIEW, "person staff worker", "answered"),
     _move(_S.WAITING, _S.CLOSED, "person staff worker", "refused, taken back, or never answered"),
     _move(_S.ACTING, _S.REVIEW, "staff worker", "undone, or the plan grew beyond the approval"),

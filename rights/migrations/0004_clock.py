@@ -15,6 +15,7 @@ from portal.core.rls import WEB, append_only, protect
 
 MOVES = (
     ("draft", "checking", "person staff worker"),
+    ("draft", "waiting", "person staff worker"),
     ("draft", "closed", "person staff worker"),
     ("checking", "review", "worker"),
     ("checking", "waiting", "staff worker"),

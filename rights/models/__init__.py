@@ -3,6 +3,7 @@
 from rights.models.calendar import CalendarYear, KindLimit
 from rights.models.consent import ConsentEvent, CorrectionRecord
 from rights.models.datamap import DataMapVersion
+from rights.models.handling import Fee, PolicyVersion, Proof
 from rights.models.messages import Notice
 from rights.models.requests import Batch, Decision, Event, Move, Package, Question, Request, Step
 from rights.models.retention import (
@@ -22,12 +23,15 @@ __all__ = [
     "DataMapVersion",
     "Decision",
     "Event",
+    "Fee",
     "Hold",
     "HoldRevision",
     "KindLimit",
     "Move",
     "Notice",
     "Package",
+    "PolicyVersion",
+    "Proof",
     "Question",
     "RelationshipEnd",
     "Request",

@@ -14,8 +14,9 @@ from rights.kernel.states import OPEN_STATES, Kind, State
 class Request(models.Model):
     """One person's request. Facts only: due dates, lateness and the outcome are derived.
 
-    `received_at` bounds it: records that came later are not its own. `started_on` is the day from which the limit
-    counts, set anew when a blocker clears. `plan` is what the person saw when asking, `approved_plan` what was decided.
+    `received_at` bounds it: records that came later are not its own. `ready_at` is when it was proved and complete; one
+    that waits for its proof has none, and no clock. `started_on` is the day from which the limit counts, set anew when
+    a blocker clears. `plan` is what the person saw when asking, `approved_plan` what was decided.
     While acting, `act_after` is set until the undo period is over and a round of steps starts; `check_after` is when a
     blocker or a system that was away is looked at again, and `check_owed_at` since when a system has kept the answer
     from us. `resumed_at` is when we learnt that a blocker had cleared. `ready_at` is when the request was complete, if
@@ -77,12 +78,31 @@ class Request(models.Model):
             models.CheckConstraint(
                 name="request_submitted_is_dated",
                 condition=Q(state__in=[State.DRAFT, State.CLOSED])
-                | Q(received_at__isnull=False, reference__isnull=False, started_on__isnull=False),
+                | Q(received_at__isnull=False, reference__isnull=False, started_on__isnull=False)
+                # A request that still has to be proved was received and has no clock; nothing was read for it.
+                | Q(
+                    state=State.WAITING,
+                    received_at__isnull=False,
+                    reference__isnull=False,
+                    ready_at__isnull=True,
+                    plan__isnull=True,
+                ),
+            ),
+            # Nobody can have somebody else told of the same unproved request over and over.
+            models.UniqueConstraint(
+                fields=["filed_by", "subject", "kind"],
+                name="request_unproved_once",
+                condition=Q(state=State.WAITING, started_on__isnull=True),
             ),
         )
 
     def __str__(self) -> str:
         return self.reference or f"draft {self.id}"
+
+    @property
+    def lacks_proof(self) -> bool:
+        """Received, and never proved so far: no clock runs and no system was asked."""
+        return self.received_at is not None and self.started_on is None
 
 
 class Move(models.Model):

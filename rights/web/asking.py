@@ -56,6 +56,7 @@ from rights.web.asking_words import Final, answers_of, final_words, what_follows
 from rights.web.for_others import about, about_request, asker_required, link, require_covered, subject_of
 from rights.web.forms import CheckForm
 from rights.web.present import Forfeit, present_case, present_forfeits, present_plan, service_names
+from rights.web.unproved import find_unproved
 
 WITH_PLAN = frozenset({Kind.DELETION, Kind.CANCELLATION})
 """The kinds whose plan is shown first, and that need a fresh code: they cannot be undone."""
@@ -387,6 +388,8 @@ def _digest(draft: Request) -> str:
 @asker_required
 def done(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The reference, the exact due date, and what happens next."""
+    if find_unproved(request, pk):
+        return redirect("rights:request", pk)
     case = _find(request, pk)
     if case.state == State.DRAFT:
         return redirect("rights:check", pk)

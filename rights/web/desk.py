@@ -32,9 +32,10 @@ from rights.kernel.clock import local_day
 from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import Request, Step
-from rights.queries import QUEUE_PAGE, QUEUE_VIEWS, due_of, queue, queue_counts, stored_plan
+from rights.queries import QUEUE_PAGE, QUEUE_VIEWS, due_of, open_fee, queue, queue_counts, queue_order, stored_plan
 from rights.transitions import StaleRequest
 from rights.web import person_of
+from rights.web.desk_extras import extras_of
 from rights.web.desk_forms import APPROVALS, DecisionForm, outcome_choices, persons_of
 from rights.web.keyset import read_page
 from rights.web.present_case import (
@@ -57,8 +58,6 @@ from rights.web.present_case import (
 from rights.web.present_request import present_asked
 
 COUNT_BOUND = 1000
-ORDER = ("priority", "started_on", "received_at", "id")
-CLOSED_ORDER = ("-closed_at", "-id")
 PERSON_ORDER = ("-received_at", "-id")
 SALT = "desk.version"
 SEARCHED = ("account_no", "phone", "id_number", "client_id")
@@ -113,7 +112,7 @@ def show_queue(request: HttpRequest) -> HttpResponse:
     all_of_view, order = _query_of(view, person=person, reviewer=reviewer)
     kinds = Counter(all_of_view.order_by().values_list("kind", flat=True)[:COUNT_BOUND])
     query = all_of_view.filter(kind=kind) if kind else all_of_view
-    query = query.select_related("subject", "reviewer").prefetch_related("questions")
+    query = query.select_related("subject", "reviewer").prefetch_related("questions", "fees")
     page = read_page(query, order=order, cursor=request.GET.get("page", ""), size=QUEUE_PAGE)
     total = kinds[kind] if kind else kinds.total()
     rows = present_rows(page.rows, reviewer=reviewer, data_map=load_live_map(), now=now)
@@ -147,7 +146,7 @@ def _query_of(
 ) -> tuple["QuerySet[Request, Request]", tuple[str, ...]]:
     if person is not None:
         return Request.objects.filter(subject=person, received_at__isnull=False), PERSON_ORDER
-    return queue(view, reviewer=reviewer), CLOSED_ORDER if view == "closed" else ORDER
+    return queue(view, reviewer=reviewer), queue_order(view)
 
 
 def _view_names() -> dict[str, str]:
@@ -155,6 +154,7 @@ def _view_names() -> dict[str, str]:
         "todo": _("To decide"),
         "mine": _("Mine"),
         "waiting": _("Waiting for the person"),
+        "unproved": _("Waiting for a proof"),
         "deferred": _("Put off"),
         "acting": _("Being carried out"),
         "failed": _("Failed"),
@@ -266,7 +266,7 @@ def case(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _case(pk: UUID) -> Request:
     """A submitted request; drafts are nobody's business but their writer's."""
     return get_object_or_404(
-        Request.objects.select_related("subject", "filed_by", "reviewer").prefetch_related("questions"),
+        Request.objects.select_related("subject", "filed_by", "reviewer").prefetch_related("questions", "fees"),
         pk=pk,
         received_at__isnull=False,
     )
@@ -298,6 +298,10 @@ def _lock_of(item: Request, *, reviewer: User) -> str:
 
 def _state_words(item: Request) -> str:
     match State(item.state):
+        case State.WAITING if item.lacks_proof:
+            return _("It waits for a proof. Nothing was looked up and no clock runs.")
+        case State.WAITING if open_fee(item):
+            return _("A fee was quoted. The clock stands until the person answers.")
         case State.WAITING:
             return _("The person has been asked. The clock stands until they answer.")
         case State.DEFERRED:
@@ -386,6 +390,7 @@ def _show_case(
             "form": form,
             "decide_url": reverse("desk:decide", args=[item.pk]),
             "outcomes": _outcomes(item, form, plan, now=now) if form else [],
+            "extras": extras_of(item, reviewer=reviewer, own=is_own_case(item, reviewer)),
             "undo": _undo(item, reviewer=reviewer, now=now),
             "undo_text": _undo_text(item),
             "claim_url": "",

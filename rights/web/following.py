@@ -29,7 +29,7 @@ from accounts.identities import get_identities
 from accounts.models import User
 from accounts.permissions import subject_required
 from portal.core import clock, keyring
-from rights.actions import review, submit
+from rights.actions import fees, review, submit
 from rights.actions.steps import package_path
 from rights.datamap import DataMap, load_live_map
 from rights.exports import read_sealed
@@ -39,7 +39,7 @@ from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import ConsentEvent, Hold, Notice, Package, Request
 from rights.notices import render_notice
-from rights.queries import backups_clear, submitted_requests
+from rights.queries import backups_clear, open_fee, submitted_requests
 from rights.records import ConsentState, read_consents
 from rights.templatetags.look import hour, listed
 from rights.transitions import StaleRequest
@@ -63,6 +63,7 @@ from rights.web.present_request import (
     present_events,
     present_messages,
 )
+from rights.web.unproved import find_unproved, list_unproved, show_unproved
 
 DISPLAY_AGE = 365 * 24 * 3600
 
@@ -107,6 +108,7 @@ def requests(request: HttpRequest) -> HttpResponse:
     context = {
         "running": [case for case in cases if not case.closed],
         "closed": [case for case in cases if case.closed],
+        "unproved": list_unproved(request),
         "today": local_day(now),
     }
     return render(request, "subject/requests.html", context)
@@ -116,6 +118,8 @@ def requests(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def request_page(request: HttpRequest, pk: UUID) -> HttpResponse:
+    if item := find_unproved(request, pk):
+        return show_unproved(request, item)
     return _show_request(request, _mine(request, pk), form=AnswerForm())
 
 
@@ -133,6 +137,8 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         "today": local_day(now),
         "asked": present_asked(item, data_map=data_map, language=language),
         "question": open_question(item) if item.state == State.WAITING else None,
+        "fee": open_fee(item),
+        "fee_url": reverse("rights:fee", args=[item.pk]),
         "answer_form": form,
         "answer_url": reverse("rights:answer", args=[item.pk]),
         "package": (
@@ -169,7 +175,7 @@ def _shows_plan(item: Request) -> bool:
 @require_POST
 def take_back(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Stop a request before its changes begin. A second tap finds it taken back and says nothing new."""
-    item = _mine(request, pk)
+    item = find_unproved(request, pk) or _mine(request, pk)
     with suppress(submit.CannotSubmit, StaleRequest):  # the page itself says where the request stands now
         submit.take_back(item, actor=_me(request), now=clock.now())
     return redirect("rights:request", pk)
@@ -186,6 +192,23 @@ def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
         with suppress(StaleRequest):  # answered already, from another tab; the page shows that answer
             review.answer(item, text=form.cleaned_data["answer"], actor=_me(request), now=clock.now())
             messages.success(request, _("Your answer has arrived. The clock goes on."))
+    return redirect("rights:request", pk)
+
+
+@asker_required
+@require_POST
+def fee(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Accept or decline a quoted fee. A second tap finds it answered and says nothing new."""
+    item, answered = _mine(request, pk), request.POST.get("answer")
+    if answered not in {"accept", "decline"}:
+        return redirect("rights:request", pk)
+    with suppress(StaleRequest):  # answered already, or its day has passed; the page shows what became of it
+        if answered == "accept":
+            fees.accept_fee(item, actor=_me(request), now=clock.now())
+            messages.success(request, _("You accepted the fee. The copy is being made."))
+        else:
+            fees.decline_fee(item, actor=_me(request), now=clock.now())
+            messages.success(request, _("You declined the fee. Nothing is owed."))
     return redirect("rights:request", pk)
 
 

@@ -32,6 +32,7 @@ from rights.models import Request
 from rights.queries import submitted_requests
 from rights.templatetags.look import gap, on_text
 from rights.web import language_of_page, person_of
+from rights.web.unproved import offered_kinds
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -177,6 +178,14 @@ def _refuse(request: HttpRequest, given: Authority | None) -> HttpResponse:
         "basis": refusal.basis,
         "ended_on": local_day(given.valid_until) if given and given.valid_until and over else None,
         "covers": given.scope if given and not over else [],
+        "file": [
+            {
+                "url": reverse("rights:file_unproved", args=[given.principal_id, kind]),
+                "title": _("File access, proof follows") if kind == Kind.ACCESS else _("File deletion, proof follows"),
+            }
+            for kind in offered_kinds(given, over=over)
+            if given
+        ],
         "for_url": reverse("rights:for", args=[given.principal_id]) if given and not over else "",
     }
     return render(request, "subject/no_authority.html", context, status=403)

@@ -454,6 +454,7 @@ def turn_of(request: Request, data_map: DataMap, *, language: str) -> str:
     match State(request.state):
         case State.WAITING:
             asked = [item.asked_at for item in request.questions.all() if item.answered_at is None]
+            asked += [item.quoted_at for item in request.fees.all() if item.settled_at is None]
             since = day_text(max(asked)) if asked else ""
             return _("It is your turn, since %(day)s. These days do not count.") % {"day": since}
         case State.DEFERRED:

@@ -21,7 +21,7 @@ from rights.kernel.decisions import REASONS, Outcome
 from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Event, Request, Step
-from rights.queries import Due, clock_facts, due_of, load_calendar, submitted_requests
+from rights.queries import Due, clock_facts, due_if_any, due_of, load_calendar, submitted_requests
 from rights.templatetags.look import day_text, iso_moment, listed, on_text
 from rights.web.present import listed_parties, shown_values
 
@@ -81,6 +81,15 @@ def reason_words(key: str, data_map: DataMap) -> str:
         "HOLD.NO_RULE": _("no rule in force"),
         "NEED.EVIDENCE": _("proof of identity"),
         "OK.MINOR": _("a child's data"),
+        "DECEASED.REVIEW": _("a relative of somebody who died"),
+        "REPEAT.FEE_OR_REFUSE": _("the same copy again"),
+        "REPEAT.ABUSE": _("asked many times"),
+        "AGENT.UNAUTHORISED": _("no valid authority"),
+        "ID.UNVERIFIED": _("identity not proved"),
+        "SYSTEM.UNKNOWN": _("a system does not answer"),
+        "POLICY.ACCESS": _("every copy is looked at"),
+        "POLICY.CORRECTION": _("every correction is looked at"),
+        "POLICY.WITHDRAWAL": _("every withdrawal is looked at"),
     }
     if key in known:
         return known[key]
@@ -168,7 +177,7 @@ def present_rows(requests: Sequence[Request], *, reviewer: User, data_map: DataM
     return [
         _present_row(
             request,
-            due=due_of(request, now=now, calendar=calendar),
+            due=due_if_any(request, now=now, calendar=calendar),
             reviewer=reviewer,
             data_map=data_map,
             steps=steps.get(request.pk, {}),
@@ -182,7 +191,7 @@ def present_rows(requests: Sequence[Request], *, reviewer: User, data_map: DataM
 def _present_row(
     request: Request,
     *,
-    due: Due,
+    due: Due | None,
     reviewer: User,
     data_map: DataMap,
     steps: Mapping[str, int],
@@ -190,19 +199,19 @@ def _present_row(
     now: datetime,
 ) -> QueueRow:
     closed = request.state == State.CLOSED
-    clockless = closed or due.deferred
+    runs = due if due and not closed and not due.deferred else None
     owner = request.reviewer
     free = owner is None and not closed and can(reviewer, "request.claim")
     return QueueRow(
         url=reverse("desk:case", args=[request.pk]),
         ref=request.reference or "",
-        days_left=None if clockless else due.days_left,
-        paused=due.paused,
+        days_left=runs.days_left if runs else None,
+        paused=bool(due and due.paused),
         paused_days=_paused_days(request, now=now),
-        deferred=due.deferred,
+        deferred=bool(due and due.deferred),
         closed=closed,
-        due=None if clockless else due.on,
-        rolled_due=None if clockless else due.rolled,
+        due=runs.on if runs else None,
+        rolled_due=runs.rolled if runs else None,
         since=_since(request),
         matter=matter_of_case(request, data_map),
         person=request.subject.masked_name,
@@ -225,7 +234,7 @@ def _since(request: Request) -> str:
 
 
 def _paused_days(request: Request, *, now: datetime) -> int:
-    if request.state != State.WAITING:
+    if request.state != State.WAITING or request.lacks_proof:
         return 0
     open_pauses = [pause for pause in clock_facts(request).pauses if pause.answered_on is None]
     return max((pause.days(local_day(now)) for pause in open_pauses), default=0)
@@ -239,6 +248,8 @@ def where_stuck(request: Request, *, data_map: DataMap, steps: Mapping[str, int]
     match State(request.state):
         case State.REVIEW:
             return listed(reason_words(key, data_map) for key in request.review_reasons) or _("to be decided")
+        case State.WAITING if request.lacks_proof:
+            return listed(reason_words(key, data_map) for key in request.review_reasons)
         case State.WAITING:
             return _("waits for the person's answer")
         case State.DEFERRED:
@@ -265,6 +276,10 @@ def closing_words(request: Request) -> str:
     key = request.closing_key
     if key == "WITHDRAWN":
         return _("taken back by the person")
+    if key in {"AGENT.UNAUTHORISED", "ID.UNVERIFIED"}:
+        return _("never proved")
+    if key in {"FEE.DECLINED", "FEE.UNANSWERED"}:
+        return _("fee not accepted")
     if key in REASONS and REASONS[key].outcome in {Outcome.REFUSE, Outcome.PERSON}:
         return _("refused (%(key)s)") % {"key": key}
     return _("done")
@@ -298,26 +313,27 @@ class CaseHead:
 
 
 def present_head(request: Request, *, reviewer: User, plan: Plan | None, data_map: DataMap, now: datetime) -> CaseHead:
-    due = due_of(request, now=now)
-    facts = clock_facts(request)
+    due = due_if_any(request, now=now)
+    pauses = clock_facts(request).pauses if due else ()
     closed = request.state == State.CLOSED
+    runs = due if due and not closed and not due.deferred else None
     owner = request.reviewer
     return CaseHead(
         ref=request.reference or "",
         matter=matter_of_case(request, data_map),
         kind=request.kind,
         received_at=request.received_at,
-        started_on=due.started_on,
-        due=None if due.deferred else due.on,
-        days_left=None if closed or due.deferred else due.days_left,
-        pauses=facts.pauses,
-        paused=due.paused,
+        started_on=due.started_on if due else None,
+        due=due.on if due and not due.deferred else None,
+        days_left=runs.days_left if runs else None,
+        pauses=pauses,
+        paused=bool(due and due.paused),
         paused_days=_paused_days(request, now=now),
-        deferred=due.deferred,
+        deferred=bool(due and due.deferred),
         closed=closed,
-        rolled_due=None if closed or due.deferred else due.rolled,
+        rolled_due=runs.rolled if runs else None,
         tag=_("partly possible") if plan and _is_partial(request, plan) else "",
-        history=_history(request, due=due, pauses=facts.pauses),
+        history=_history(request, due=due, pauses=pauses) if due else "",
         queue_url=reverse("desk:queue") + ("?view=closed" if closed else ""),
         queue_name=_("Queue"),
         owner="" if owner is None else _("you") if owner.pk == reviewer.pk else owner.display_name,
@@ -399,7 +415,8 @@ def verification_words(request: Request) -> list[str]:
         % {"what": names.get(item.kind, item.kind), "day": local_day(item.verified_at).isoformat()}
         for item in Identity.objects.filter(user=request.subject).order_by("kind")
     ]
-    words.append(_("signed in with a password"))
+    if request.channel == "online":
+        words.append(_("signed in with a password"))
     if request.kind in {Kind.DELETION, Kind.CANCELLATION} and request.channel == "online" and request.received_at:
         words.append(_("one-time code on %(day)s") % {"day": local_day(request.received_at).isoformat()})
     return words
@@ -615,6 +632,10 @@ def present_judgements(request: Request, *, plan: Plan | None, data_map: DataMap
             "name": name, "n": f"{line.count:,}",
         }  # fmt: skip
         found.append(Judgement(lead, REASONS[line.key].text(language) if line.key in REASONS else line.key))
+    for key in ("DECEASED.REVIEW", "REPEAT.FEE_OR_REFUSE", "REPEAT.ABUSE"):
+        if key in request.review_reasons and State(request.state) is State.REVIEW:
+            lead = _("To be judged: %(what)s.") % {"what": reason_words(key, data_map)}
+            found.append(Judgement(lead, _how_to_judge(key)))
     if "NEED.EVIDENCE" in request.review_reasons:
         found.append(
             Judgement(
@@ -623,6 +644,14 @@ def present_judgements(request: Request, *, plan: Plan | None, data_map: DataMap
             )
         )
     return found
+
+
+def _how_to_judge(key: str) -> str:
+    return {
+        "DECEASED.REVIEW": _("Compare the proofs of the death and of the kinship, their own interest, prior wishes."),
+        "REPEAT.FEE_OR_REFUSE": _("Serve it, quote what it costs, or refuse: nothing changed since the last copy."),
+        "REPEAT.ABUSE": _("Serve it, or refuse it as vexatious with the reason."),
+    }[key]
 
 
 # --- steps and events
@@ -751,6 +780,14 @@ def event_words(event: Event, data_map: DataMap) -> str:
             str(body.get("outcome")), _("decided")
         ),
         "refused": _("refused"),
+        "proof_asked": _("received, waits for a proof"),
+        "proved": _("proof accepted"),
+        "proof_lapsed": _("ended without a proof"),
+        "fee_quoted": _("quoted a fee of ¥%(amount)s") % {"amount": body.get("amount", "")},
+        "fee_accepted": _("the person accepted the fee"),
+        "fee_waived": _("waived the fee"),
+        "fee_declined": _("the person declined the fee"),
+        "fee_lapsed": _("the fee was not answered"),
         "asked": _("asked the person"),
         "answered": _("the person answered"),
         "deferred": _("put off"),

@@ -9,8 +9,8 @@ from datetime import date, datetime
 from itertools import groupby
 from typing import Any
 
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from accounts.models import User
 from rights.datamap import DataMap
@@ -23,6 +23,7 @@ from rights.templatetags.look import day_text, gap, listed, records
 from rights.web.present import CaseView, mask_value, present_case, service_names
 
 ERASING = ("erase", "mask")
+FEE_ENDINGS = ("FEE.DECLINED", "FEE.UNANSWERED")
 
 
 # ---- the case: title, clock, whose turn ----------------------------------------------------------------------------
@@ -112,6 +113,9 @@ def _closed_turn(request: Request, *, day: Mapping[str, str]) -> Turn:
         return Turn(
             "", _("You took this request back on %(day)s.") % day, _("Nothing was changed. You can ask again any time.")
         )
+    if request.closing_key in FEE_ENDINGS:
+        lead = _("Ended on %(day)s without a copy.") % day
+        return Turn("", lead, REASONS[request.closing_key].text(get_language() or ""))
     decision = _last_decision(request)
     if decision and decision.outcome == "refuse":
         return Turn(
@@ -149,6 +153,8 @@ def _outcome_words(request: Request) -> str:
     """How a closed request came out, in one line, derived from what was done and what stays."""
     if request.closing_key == "WITHDRAWN":
         return _("Taken back")
+    if request.closing_key in FEE_ENDINGS:
+        return _("Ended without a copy")
     decision = _last_decision(request)
     if decision and decision.outcome == "refuse":
         return _("Not agreed")
@@ -281,9 +287,10 @@ def present_events(request: Request, *, user: User, data_map: DataMap, language:
 
 
 def _who(event: Event, user: User) -> str:
-    if event.kind in {"submitted", "answered", "taken_back"}:
+    if event.kind in {"submitted", "answered", "taken_back", "fee_accepted", "fee_declined"}:
         return "you" if event.actor_id == user.pk else ""
-    return "staff" if event.kind in {"approved", "decided", "refused", "asked", "extended", "undone"} else ""
+    staff = {"approved", "decided", "refused", "asked", "extended", "undone", "fee_quoted", "fee_waived"}
+    return "staff" if event.kind in staff else ""
 
 
 @dataclass(frozen=True)
@@ -406,6 +413,15 @@ _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
     "approved": lambda words, event: _("Approved."),
     "decided": _decided,
     "refused": lambda words, event: _("Not agreed."),
+    "proof_asked": lambda words, event: _("It waited for a proof; no clock ran and nothing was looked up."),
+    "proved": lambda words, event: _("The proof was accepted; the clock began."),
+    "fee_quoted": lambda words, event: (
+        _("A fee of %(amount)s yuan was quoted. The clock stands still.") % {"amount": event.body["amount"]}
+    ),
+    "fee_accepted": lambda words, event: _("The fee was accepted. The clock goes on."),
+    "fee_waived": lambda words, event: _("The fee was waived. The clock goes on."),
+    "fee_declined": lambda words, event: _("The fee was declined; nothing is owed."),
+    "fee_lapsed": lambda words, event: _("The fee was not answered in time; nothing is owed."),
     "asked": lambda words, event: _("We asked you a question. The clock stands still."),
     "answered": lambda words, event: _("Question answered. The clock goes on."),
     "deferred": _deferred,

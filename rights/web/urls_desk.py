@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from rights.web import desk
+from rights.web import desk, desk_extras
 
 app_name = "desk"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -13,5 +13,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("cases/<uuid:pk>/release/", desk.release, name="release"),
     path("cases/<uuid:pk>/decide/", desk.decide, name="decide"),
     path("cases/<uuid:pk>/undo/", desk.undo, name="undo"),
+    path("cases/<uuid:pk>/fee/", desk_extras.quote_fee, name="quote_fee"),
+    path("cases/<uuid:pk>/fee/waive/", desk_extras.waive_fee, name="waive_fee"),
+    path("cases/<uuid:pk>/proof/", desk_extras.confirm_proof, name="confirm_proof"),
     path("steps/<int:pk>/retry/", desk.retry, name="retry"),
 ]

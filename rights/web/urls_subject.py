@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path, register_converter
 
 from rights.kernel.states import Kind
-from rights.web import asking, following, for_others, home
+from rights.web import asking, following, for_others, home, unproved
 
 app_name = "rights"
 
@@ -28,6 +28,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("rights/<kind:kind>/plan/", asking.plan, name="plan"),
     path("rights/<kind:kind>/start/", asking.start, name="start"),
     path("for/<uuid:pk>/", for_others.rights_for, name="for"),
+    path("for/<uuid:pk>/<kind:kind>/", unproved.file_unproved, name="file_unproved"),
     path("ask/<uuid:pk>/", asking.form, name="form"),
     path("ask/<uuid:pk>/check/", asking.check, name="check"),
     path("ask/<uuid:pk>/code/", asking.stepup, name="stepup"),
@@ -37,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("requests/<uuid:pk>/", following.request_page, name="request"),
     path("requests/<uuid:pk>/take-back/", following.take_back, name="withdraw"),
     path("requests/<uuid:pk>/answer/", following.answer, name="answer"),
+    path("requests/<uuid:pk>/fee/", following.fee, name="fee"),
     path("requests/<uuid:pk>/package/", following.package, name="package"),
     path("requests/<uuid:pk>/package/download/", following.package_download, name="package_download"),
     path("requests/<uuid:pk>/receipt/", following.receipt, name="receipt"),

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.rights.conftest import shop, shop_url
+from tests.rights.conftest import make_zoo, shop, shop_url
 
 if TYPE_CHECKING:
     from tests.business import Business
     from tests.decisions.office import Office
 
-__all__ = ["shop", "shop_url"]
+__all__ = ["make_zoo", "shop", "shop_url"]
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 from portal.core.systems import variable_for
 from rights.actions import fulfil
+from rights.kernel.handling import SHIPPED, Circumstances, review_reasons
 from rights.kernel.plan import Fate
 from rights.kernel.states import Kind, State
-from rights.planning import review_reasons
 from tests.decisions.office import LATER, NOW, Office, fates
 
 pytestmark = pytest.mark.role("worker")
@@ -90,10 +90,10 @@ def test_a_cancellation_is_stopped_for_its_own_service_and_no_other(office: Offi
     whole = office.plan(case.who, Kind.CANCELLATION, entities=frozenset({case.service}))
     rest = office.plan(case.who, Kind.CANCELLATION, entities=services - {case.service})
     assert case.key not in {key for line in rest.lines for key in line.blockers}
-    assert case.key not in review_reasons(rest, kind=Kind.CANCELLATION, needs_evidence=False)
+    assert case.key not in review_reasons(rest, kind=Kind.CANCELLATION, policy=SHIPPED, known=Circumstances())
     if case.person:
         assert not whole.waits
-        assert case.key in review_reasons(whole, kind=Kind.CANCELLATION, needs_evidence=False)
+        assert case.key in review_reasons(whole, kind=Kind.CANCELLATION, policy=SHIPPED, known=Circumstances())
         assert {line.collection for line in whole.of(Fate.BLOCKED)} == case.blocks
     else:
         assert whole.waits

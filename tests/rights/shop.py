@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from typing import Any, TypeVar
 
 import psycopg
@@ -271,7 +272,9 @@ def open_shop(stack: Stack, as_: As, url: str) -> Shop:
     return Shop(url=url, person=person, other=other, reviewer=reviewer, second=second, as_=as_, stack=stack)
 
 
+@cache
 def make_shop_database(stack: Stack) -> str:
+    """Once a process, whichever folder's tests ask for it first."""
     url = stack.make_database("rights_shop")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(TABLES)

@@ -17,7 +17,7 @@ from psycopg.errors import InsufficientPrivilege
 from accounts.authority import grant_authority
 from accounts.models import User
 from rights.actions import review
-from rights.actions.submit import NotAuthorised, change_draft, start_draft, submit, take_back
+from rights.actions.submit import change_draft, start_draft, submit, take_back
 from rights.kernel.states import Kind
 from rights.models import Request
 from tests.accounts.people import speak_for
@@ -194,9 +194,85 @@ def test_a_person_files_for_themselves(filled: Shop, as_role: AsRole, owner_sql:
         connection.execute(FILE.encode(), [uuid4(), filled.person.pk, filled.person.pk])
 
 
-def test_a_person_cannot_file_for_another_who_gave_no_authority(filled: Shop, as_role: AsRole) -> None:
-    with speaking(as_role, filled.person) as connection, pytest.raises(InsufficientPrivilege):
-        connection.execute(FILE.encode(), [uuid4(), filled.other.pk, filled.person.pk])
+def test_without_an_authority_a_request_is_filed_unproved_and_opens_nothing(filled: Shop, as_role: AsRole) -> None:
+    """Decisions, row 27: it waits for its proof. It shows its filer itself, and no row of the person it is about."""
+    pk = uuid4()
+    with speaking(as_role, filled.person) as connection:
+        before = {table: visible(connection, table) for table in TABLES}
+        connection.execute(FILE.encode(), [pk, filled.other.pk, filled.person.pk])
+        before["rights_request"].add(pk)
+        assert {table: visible(connection, table) for table in TABLES} == before
+        for table, column in (("accounts_user", "id"), ("accounts_identity", "user_id")):
+            query = f"SELECT 1 FROM {table} WHERE {column} = %s"
+            assert connection.execute(query.encode(), [filled.other.pk]).fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "state = 'checking', received_at = now(), started_on = now(), reference = 'X'",
+        "state = 'acting', received_at = now(), started_on = now(), reference = 'X'",
+        "ready_at = now()",
+        "started_on = now()",
+        "plan = 'x'",
+        "approved_plan = 'x'",
+        "round = 1",
+    ],
+)
+def test_what_is_not_proved_cannot_be_made_ready_by_who_filed_it(filled: Shop, as_role: AsRole, change: str) -> None:
+    pk = uuid4()
+    with speaking(as_role, filled.person) as connection:
+        connection.execute(FILE.encode(), [pk, filled.other.pk, filled.person.pk])
+        with pytest.raises(InsufficientPrivilege):
+            connection.execute(f"UPDATE rights_request SET {change} WHERE id = %s".encode(), [pk])
+        connection.execute(b"UPDATE rights_request SET state = 'closed' WHERE id = %s", [pk])
+
+
+@pytest.mark.parametrize("column", ["subject_id", "filed_by_id", "kind", "channel"])
+def test_what_is_not_proved_cannot_be_turned_into_another_matter(
+    filled: Shop, as_role: AsRole, owner_sql: OwnerSql, column: str
+) -> None:
+    """Or a proof would be confirmed for somebody whom staff never looked at."""
+    pk = uuid4()
+    value = {"subject_id": filled.second.pk, "filed_by_id": filled.other.pk, "kind": "access", "channel": "letter"}
+    with speaking(as_role, filled.person) as connection:
+        connection.execute(FILE.encode(), [pk, filled.other.pk, filled.person.pk])
+        with pytest.raises(InsufficientPrivilege):
+            connection.execute(f"UPDATE rights_request SET {column} = %s WHERE id = %s".encode(), [value[column], pk])
+
+
+def test_an_agent_whose_authority_ended_cannot_touch_what_runs(
+    filled: Shop, as_role: AsRole, owner_sql: OwnerSql
+) -> None:
+    """Not even by making it look like one that was never proved."""
+    ((running,),) = owner_sql(
+        "SELECT id FROM rights_request WHERE subject_id = %s AND kind = 'deletion'", [filled.other.pk]
+    )
+    owner_sql("UPDATE rights_request SET filed_by_id = %s WHERE id = %s", [filled.person.pk, running])
+    with speaking(as_role, filled.person) as connection:
+        assert running in visible(connection, "rights_request")
+        changed = connection.execute(
+            b"UPDATE rights_request SET state = 'closed', plan = NULL, approved_plan = NULL, ready_at = NULL,"
+            b" started_on = NULL, round = 0 WHERE id = %s",
+            [running],
+        )
+        assert changed.rowcount == 0
+
+
+def test_of_an_unproved_request_the_person_is_told_that_it_was_filed_and_nothing_else(
+    filled: Shop, as_role: AsRole
+) -> None:
+    tell = (
+        "INSERT INTO rights_notice (user_id, request_id, kind, dedupe, params, second_contact, subject, body,"
+        " created_at) VALUES (%s, %s, %s, %s, '{}', false, '', '', now())"
+    )
+    pk = uuid4()
+    with speaking(as_role, filled.person) as connection:
+        connection.execute(FILE.encode(), [pk, filled.other.pk, filled.person.pk])
+        connection.execute(tell.encode(), [filled.other.pk, pk, "was_this_you", "a"])
+        for kind in ("closed", "refused", "package", "fee_quoted"):
+            with pytest.raises(InsufficientPrivilege):
+                connection.execute(tell.encode(), [filled.other.pk, pk, kind, kind])
 
 
 def test_a_person_cannot_turn_their_own_request_into_one_about_another(filled: Shop, as_role: AsRole) -> None:
@@ -213,22 +289,29 @@ def make_agent(shop: Shop, *scope: str, **given: Any) -> None:
 def test_an_agent_may_file_for_their_principal_and_for_nobody_else(filled: Shop, as_role: AsRole) -> None:
     make_agent(filled, "deletion")
     with speaking(as_role, filled.person) as connection:
-        connection.execute(FILE.encode(), [uuid4(), filled.other.pk, filled.person.pk])
+        ready = FILE.replace("priority)", "priority, ready_at)").replace(", 5)", ", 5, now())")
+        connection.execute(ready.encode(), [uuid4(), filled.other.pk, filled.person.pk])
         with pytest.raises(InsufficientPrivilege):
-            connection.execute(FILE.encode(), [uuid4(), filled.second.pk, filled.person.pk])
+            connection.execute(ready.encode(), [uuid4(), filled.second.pk, filled.person.pk])
 
 
 def test_an_authority_is_none_the_other_way_round(filled: Shop, as_role: AsRole) -> None:
     make_agent(filled, "deletion")
+    ready = FILE.replace("priority)", "priority, ready_at)").replace(", 5)", ", 5, now())")
+    with speaking(as_role, filled.person) as connection:
+        connection.execute(ready.encode(), [uuid4(), filled.other.pk, filled.person.pk])
     with speaking(as_role, filled.other) as connection, pytest.raises(InsufficientPrivilege):
-        connection.execute(FILE.encode(), [uuid4(), filled.person.pk, filled.other.pk])
+        connection.execute(ready.encode(), [uuid4(), filled.person.pk, filled.other.pk])
 
 
 def test_a_revoked_authority_is_none(filled: Shop, as_role: AsRole, owner_sql: OwnerSql) -> None:
     make_agent(filled, "deletion")
-    owner_sql("UPDATE accounts_authority SET revoked_at = now()")
-    with speaking(as_role, filled.person) as connection, pytest.raises(InsufficientPrivilege):
-        connection.execute(FILE.encode(), [uuid4(), filled.other.pk, filled.person.pk])
+    pk = uuid4()
+    with speaking(as_role, filled.person) as connection:
+        connection.execute(FILE.encode(), [pk, filled.other.pk, filled.person.pk])
+        owner_sql("UPDATE accounts_authority SET revoked_at = now()")
+        with pytest.raises(InsufficientPrivilege):
+            connection.execute(b"UPDATE rights_request SET ready_at = now() WHERE id = %s", [pk])
 
 
 # --- the same through the actions, as the web process runs them
@@ -258,21 +341,22 @@ def test_an_agents_request_is_the_principals_and_both_follow_it(shop: Shop) -> N
         ([], {}, Kind.ACCESS),
     ],
 )
-def test_an_agent_without_the_scope_or_past_its_day_files_nothing(
+def test_an_agent_without_the_scope_or_past_its_day_files_what_waits_for_its_proof(
     shop: Shop, scope: list[str], given: dict[str, Any], kind: Kind
 ) -> None:
     make_agent(shop, *scope, **given)
     speak_for(shop.person)
-    with pytest.raises(NotAuthorised):
-        start_draft(subject=shop.other, filed_by=shop.person, kind=kind, details={}, now=NOW)
+    draft = start_draft(subject=shop.other, filed_by=shop.person, kind=kind, details={}, now=NOW)
+    request = submit(request_id=draft.pk, now=NOW)
+    assert (request.state, request.plan, request.started_on) == (State.WAITING, None, None)
 
 
-def test_an_authority_that_ends_between_draft_and_submission_files_nothing(shop: Shop) -> None:
+def test_an_authority_that_ends_between_draft_and_submission_leaves_it_unproved(shop: Shop) -> None:
     make_agent(shop, "deletion", valid_until=NOW + timedelta(days=1))
     speak_for(shop.person)
     draft = start_draft(subject=shop.other, filed_by=shop.person, kind=Kind.DELETION, details={}, now=NOW)
-    with pytest.raises(NotAuthorised):
-        submit(request_id=draft.pk, now=NOW + timedelta(days=1))
+    request = submit(request_id=draft.pk, now=NOW + timedelta(days=1))
+    assert (request.state, request.plan, request.started_on) == (State.WAITING, None, None)
 
 
 def test_every_moment_of_a_request_is_in_the_ledger_too(shop: Shop, owner_sql: OwnerSql) -> None:

@@ -242,8 +242,8 @@ def test_a_draft_ends_with_the_authority(agent: Browser, clock: Travel) -> None:
     agent.post("withdraw", filed, status=403)
     rls.acting_as(agent.user.pk, staff=False)
     assert list(followed_requests(agent.user, now=portal_clock.now())) == []
-    with pytest.raises(submit.NotAuthorised):
-        submit.submit(request_id=Request(pk=draft).pk, now=portal_clock.now())
+    sent = submit.submit(request_id=Request(pk=draft).pk, now=portal_clock.now())
+    assert (sent.state, sent.plan, sent.review_reasons) == (State.WAITING, None, ["AGENT.UNAUTHORISED"])
 
 
 def test_the_principal_sees_it_and_alone_gets_the_package(agent: Browser, browser_of: Callable[[str], Browser]) -> None:
