@@ -40,10 +40,11 @@ def main(chosen: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="kernel-mutants-") as folder:
         slots = [_copy(Path(folder) / str(number)) for number in range(SIDE_BY_SIDE)]
         if _wait({_start(slots[0], None): (slots[0], None)})[2] != "survived":
-            print("The kernel's tests do not pass, or need more than the kernel: nothing was mutated.", file=sys.stderr)
+            sys.stderr.write("The kernel's tests do not pass, or need more than the kernel: nothing was mutated.\n")
             return 1
         for mutant, outcome in _run(mutants, slots):
-            print(json.dumps({"mutant": mutant.name, "outcome": outcome}), flush=True)
+            sys.stdout.write(json.dumps({"mutant": mutant.name, "outcome": outcome}) + "\n")
+            sys.stdout.flush()
     return 0
 
 
