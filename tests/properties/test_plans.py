@@ -362,8 +362,9 @@ def test_nothing_is_released_before_its_rules_end(place: Place, world: World, da
             continue
         triggers = {row["id"]: row[column] if column else None for row in world.rows[name]}
         for number in going[name]:
-            assert triggers[number] is not None
-            assert end_of(triggers[number], rule) < day
+            trigger = triggers[number]
+            assert trigger is not None
+            assert end_of(trigger, rule) < day
         for group in held[name]:
             if group.last_day:
                 assert group.last_day >= day
