@@ -25,7 +25,7 @@ from django.utils import translation
 
 from portal.core import keyring
 from rights.connectors.base import ConnectorError, Seed, Snapshot
-from rights.connectors.registry import connect
+from rights.connectors.registry import open_snapshot
 from rights.datamap import Collection, DataMap, Entity
 from rights.kernel.decisions import LEGAL_SECRECY, REASONS
 
@@ -128,7 +128,7 @@ def write_package(
             for system in data_map.systems:
                 items = [item for item in data_map.of_system(system) if not item.confidential]
                 try:
-                    with connect(system, data_map).snapshot(seed) as snapshot:
+                    with open_snapshot(system, data_map, seed) as (snapshot, _):
                         contents.extend(_write_collection(archive, snapshot, item) for item in items)
                 except ConnectorError as error:
                     log.warning("package_gap", system=system, reason=str(error))

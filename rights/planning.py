@@ -13,10 +13,10 @@ from datetime import datetime
 
 import structlog
 
-from rights.blockers import blocks_cancellation, read_blockers, read_relationships
-from rights.connectors.base import ConnectorError, FateCount, Policy, Seed, Snapshot, Term
-from rights.connectors.registry import connect
-from rights.datamap import Collection, DataMap
+from rights.blockers import blocks_cancellation, read_blockers, read_relationships, systems_to_ask_first
+from rights.connectors.base import Anchor, ConnectorError, FateCount, Policy, Seed, Snapshot, Term
+from rights.connectors.registry import open_snapshot
+from rights.datamap import Collection, DataMap, Edge
 from rights.kernel.clock import local_day
 from rights.kernel.plan import BlockerFact, Fate, Line, Plan
 from rights.kernel.retention import Rule, cutoff
@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 ANSWER_SECONDS = 2.5
 """How long a page waits for a business system; one that does not answer reads as unknown."""
+
+WORKER_SECONDS = 60.0
+"""How long a worker does: a person with millions of records takes longer than a page may."""
 
 UNRETAINED = frozenset({"none", "CONS", "FILE"})
 """Classes that no retention rule concerns."""
@@ -59,11 +62,16 @@ class Matter:
 
 @dataclass(frozen=True)
 class Reading:
-    """One system at one moment: the facts in the way, and the policies that follow from them."""
+    """One system at one moment: the facts in the way, the policies that follow from them, and whose records they are.
+
+    `far` are the facts in the way that other systems know.
+    """
 
     blockers: tuple[BlockerFact, ...]
+    far: tuple[BlockerFact, ...]
     relationships: frozenset[str]
     policies: Mapping[str, Policy]
+    seed: Seed
 
 
 def make_plan(
@@ -77,7 +85,7 @@ def make_plan(
     pool = ThreadPoolExecutor(max_workers=max(1, len(systems)), thread_name_prefix="plan")
     try:
         asked = {
-            key: pool.submit(_plan_system, matter, system=key, data_map=data_map, rules=rules, now=now)
+            key: pool.submit(_plan_system, matter, system=key, data_map=data_map, rules=rules, now=now, patience=wait)
             for key in systems
         }
         for key, answer in asked.items():
@@ -115,26 +123,65 @@ def closing_entities(matter: Matter, data_map: DataMap) -> frozenset[str]:
 
 @contextmanager
 def open_reading(
-    matter: Matter, *, system: str, data_map: DataMap, rules: Sequence[Rule], now: datetime
+    matter: Matter,
+    *,
+    system: str,
+    data_map: DataMap,
+    rules: Sequence[Rule],
+    now: datetime,
+    patience: float = WORKER_SECONDS,
 ) -> Iterator[tuple[Snapshot, Reading]]:
-    """A consistent view of one system with the policies that its own facts give. Raises ConnectorError."""
-    connector = connect(system, data_map)
-    with connector.snapshot(matter.seed(now=now)) as snapshot:
+    """A consistent view of one system with the policies that its own facts give, and those of other systems in its way.
+
+    Raises ConnectorError, also where one of those does not answer: unknown never counts as clear.
+    """
+    far: list[BlockerFact] = []
+    running: frozenset[str] = frozenset()
+    for other in systems_to_ask_first(system, data_map):
+        with open_snapshot(other, data_map, matter.seed(now=now), patience=patience) as (snapshot, _):
+            facts = read_blockers(snapshot, system=other, data_map=data_map)
+            far += [fact for fact in facts if fact.concerns(data_map.systems[system].entity)]
+            running |= read_relationships(snapshot, system=other, data_map=data_map)
+    seed = replace(
+        matter.seed(now=now),
+        anchors=_read_anchors(matter, system=system, data_map=data_map, rules=rules, now=now, patience=patience),
+    )
+    with open_snapshot(system, data_map, seed, patience=patience) as (snapshot, seed):
         blockers = read_blockers(snapshot, system=system, data_map=data_map)
-        relationships = read_relationships(snapshot, system=system, data_map=data_map)
+        relationships = running | read_relationships(snapshot, system=system, data_map=data_map)
         policies = {
             item.key: make_policy(
                 item,
                 matter=matter,
                 data_map=data_map,
                 rules=rules,
-                blockers=blockers,
+                blockers=[*blockers, *far],
                 relationships=relationships,
                 now=now,
             )
             for item in data_map.of_system(system)
         }
-        yield snapshot, Reading(tuple(blockers), relationships, policies)
+        yield snapshot, Reading(tuple(blockers), tuple(far), relationships, policies, seed)
+
+
+def _read_anchors(
+    matter: Matter, *, system: str, data_map: DataMap, rules: Sequence[Rule], now: datetime, patience: float
+) -> dict[Edge, tuple[Anchor, ...]]:
+    """What the system's rows lead to in other databases and stay for: without them nobody would find it again."""
+    if matter.kind in {Kind.ACCESS, Kind.CORRECTION}:
+        return {}
+    beyond: dict[str, list[Edge]] = {}
+    for edge in data_map.edges_between_systems:
+        if data_map.collections[edge.source].system == system:
+            beyond.setdefault(data_map.collections[edge.target].system, []).append(edge)
+    anchors: dict[Edge, tuple[Anchor, ...]] = {}
+    for other, edges in beyond.items():
+        with open_reading(matter, system=other, data_map=data_map, rules=rules, now=now, patience=patience) as (
+            snapshot,
+            reading,
+        ):
+            anchors |= snapshot.read_anchors(reading.policies, edges)
+    return anchors
 
 
 def make_policy(
@@ -172,7 +219,7 @@ def make_policy(
 
 def blocking_keys(item: Collection, *, matter: Matter, blockers: Iterable[BlockerFact]) -> tuple[str, ...]:
     """The facts that block a collection: by class for a deletion, the whole service for a cancellation."""
-    blockers = [fact for fact in blockers if fact.entity == item.entity]
+    blockers = [fact for fact in blockers if fact.concerns(item.entity)]
     if matter.kind is Kind.CANCELLATION:
         return blocks_cancellation(blockers, entity=item.entity)
     if matter.kind is Kind.WITHDRAWAL:
@@ -197,27 +244,70 @@ def review_reasons(plan: Plan, *, kind: Kind, needs_evidence: bool) -> list[str]
 
 
 def _plan_system(
-    matter: Matter, *, system: str, data_map: DataMap, rules: Sequence[Rule], now: datetime
+    matter: Matter, *, system: str, data_map: DataMap, rules: Sequence[Rule], now: datetime, patience: float
 ) -> tuple[list[Line], tuple[BlockerFact, ...]]:
-    with open_reading(matter, system=system, data_map=data_map, rules=rules, now=now) as (snapshot, reading):
+    with open_reading(matter, system=system, data_map=data_map, rules=rules, now=now, patience=patience) as (
+        snapshot,
+        reading,
+    ):
         counts = snapshot.count_fates(reading.policies)
     lines = []
     for count in counts:
         item = data_map.collections[count.collection]
         if matter.concerns(item):
-            lines.append(_line(item, count, matter=matter, reading=reading))
+            facts = (*reading.blockers, *reading.far)
+            # What stays for a blocked row's sake is blocked by that row's facts.
+            blocked = blocking_keys(item, matter=matter, blockers=facts) or tuple(
+                fact.key for fact in facts if fact.blocks and fact.concerns(item.entity)
+            )
+            lines.append(make_line(item, count, matter=matter, policy=reading.policies[item.key], blocked=blocked))
     return lines, reading.blockers
 
 
-def _line(item: Collection, count: FateCount, *, matter: Matter, reading: Reading) -> Line:
-    policy = reading.policies[item.key]
+def explain_plan(
+    matter: Matter, *, data_map: DataMap, rules: Sequence[Rule], now: datetime, patience: float
+) -> Iterator[str]:
+    """For an engineer: of each system the policies of its collections and the statement that counts them."""
+    for system in data_map.systems:
+        items = [item for item in data_map.of_system(system) if matter.concerns(item)]
+        if not items:
+            continue
+        try:
+            with open_reading(matter, system=system, data_map=data_map, rules=rules, now=now, patience=patience) as (
+                snapshot,
+                reading,
+            ):
+                for item in items:
+                    yield f"-- {item.key}: {_explain_policy(reading.policies[item.key])}"
+                yield snapshot.explain(reading.policies)
+        except ConnectorError as error:
+            yield f"-- {system}: {error}"
+
+
+def _explain_policy(policy: Policy) -> str:
+    if policy.fixed:
+        return f"every record: {policy.fixed}"
+    return "; ".join([*map(_explain_term, policy.terms), f"the rest: {policy.otherwise}"])
+
+
+def _explain_term(term: Term) -> str:
+    text = term.rule.label if term.rule else term.label or "no rule in force: a person decides"
+    if term.rule:
+        text += f" holds from a trigger of {term.cutoff} on ({term.rule.duration}, {term.rule.citation})"
+    if term.until:
+        text += f" until {term.until}"
+    if term.when:
+        text += f" where {' and '.join(f'{item.field} {item.op} {item.value}' for item in term.when)}"
+    return text
+
+
+def make_line(item: Collection, count: FateCount, *, matter: Matter, policy: Policy, blocked: tuple[str, ...]) -> Line:
+    """A count of a collection's records as a line with its reason. `blocked`: the facts in the collection's way."""
     rules = [term.rule for term in policy.terms if term.rule]
-    dated = count.count > count.open_ended
-    blocked = blocking_keys(item, matter=matter, blockers=reading.blockers) if count.fate is Fate.BLOCKED else ()
     match count.fate:
         case Fate.BLOCKED:
             key = blocked[0] if blocked else "BLOCK.PENDING"
-        case Fate.HOLD if not dated:
+        case Fate.HOLD if count.count <= count.open_ended:
             key = "HOLD.RELATION_ACTIVE"
         case Fate.HOLD:
             key = hold_key(policy)
@@ -236,7 +326,7 @@ def _line(item: Collection, count: FateCount, *, matter: Matter, reading: Readin
         entity=item.entity,
         system=item.system,
         data_class=item.data_class,
-        blockers=blocked,
+        blockers=blocked if count.fate is Fate.BLOCKED else (),
     )
     if count.fate is not Fate.HOLD:
         return line

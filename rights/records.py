@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection
 
 from rights.blockers import read_relationships
 from rights.connectors.base import ConnectorError, Seed, Snapshot
-from rights.connectors.registry import connect
+from rights.connectors.registry import open_snapshot
 from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import local_day
 from rights.kernel.states import Kind
@@ -135,7 +135,7 @@ def _ask(
     seed = Seed(identities=identities, today=local_day(now))
 
     def one(system: str) -> list[T]:
-        with connect(system, data_map).snapshot(seed) as snapshot:
+        with open_snapshot(system, data_map, seed) as (snapshot, _):
             return read(system, snapshot)
 
     found: list[T] = []

@@ -23,7 +23,7 @@ from django.db.models import Max
 from portal.core import keyring
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
 from rights.connectors.base import HeldGroup, Key, Refused, Unavailable
-from rights.connectors.registry import connect
+from rights.connectors.registry import add_links, connect
 from rights.datamap import DataMap
 from rights.exports import write_package
 from rights.kernel.clock import local_day
@@ -164,7 +164,7 @@ def _erase(work: Work) -> int:
             raise Refused(f"The system {step.system} reported no error but erased nothing of {collection}.")
         if batch is None:
             batch = _open_batch(work, keys)
-        connector.erase(work.matter.seed(now=work.now), policies, collection, keys)
+        connector.erase(reading.seed, policies, collection, keys)
         left = connector.count_present(collection, keys)
         _close_batch(work, batch, gone=len(keys) - left)
         # They may have stayed because they no longer may go; only if the next look lets them go again is it a refusal.
@@ -308,9 +308,8 @@ def _correct(work: Work) -> int:
         field=params["column"],
         defaults={"old": params["old"], "new": params["new"], "rows": 0, "at": work.now},
     )
-    rows = connector.correct(
-        work.matter.seed(now=work.now), step.collection, params["column"], old=params["old"], new=params["new"]
-    )
+    seed = add_links(work.matter.seed(now=work.now), system=step.system, data_map=work.data_map)
+    rows = connector.correct(seed, step.collection, params["column"], old=params["old"], new=params["new"])
     if rows:
         CorrectionRecord.objects.filter(pk=record.pk).update(rows=record.rows + rows)
     elif not record.rows:
@@ -322,7 +321,11 @@ def _withdraw_consent(work: Work) -> int:
     consent = work.data_map.consents[work.step.params["purpose"]]
     connector = connect(work.step.system, work.data_map)
     rows = connector.set_fields(
-        work.matter.seed(now=work.now), consent.collection, match=consent.match, values=consent.withdraw, now=work.now
+        add_links(work.matter.seed(now=work.now), system=work.step.system, data_map=work.data_map),
+        consent.collection,
+        match=consent.match,
+        values=consent.withdraw,
+        now=work.now,
     )
     ConsentEvent.objects.get_or_create(
         user=work.request.subject, purpose=consent.key, given=False, request=work.request, defaults={"at": work.now}
@@ -333,7 +336,12 @@ def _withdraw_consent(work: Work) -> int:
 def _close(work: Work) -> int:
     item = work.data_map.collections[work.step.collection]
     return connect(item.system, work.data_map).set_fields(
-        work.matter.seed(now=work.now), item.key, match={}, values=item.close, now=work.now, only_empty=True
+        add_links(work.matter.seed(now=work.now), system=item.system, data_map=work.data_map),
+        item.key,
+        match={},
+        values=item.close,
+        now=work.now,
+        only_empty=True,
     )
 
 

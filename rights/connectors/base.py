@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Protocol
 
-from rights.datamap import Condition, Predicate
+from rights.datamap import Condition, Edge, Predicate
 from rights.kernel.plan import Fate
 from rights.kernel.retention import Rule
 
@@ -59,12 +59,49 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Everybody:
+    """All subjects at once, by one kind of identity. `values` None: every one the systems know.
+
+    `as_text`: subjects are compared as text, as several systems may keep them in different types.
+    """
+
+    kind: str
+    values: tuple[str, ...] | None = None
+    as_text: bool = False
+
+
+@dataclass(frozen=True)
+class Links:
+    """An edge's keys as read in its source's database, and whether somebody else's row there has each of them too."""
+
+    values: tuple[Key, ...] = ()
+    shared: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Rows of another database that stay for a while and are found only by a key of this one."""
+
+    key: Key
+    blocked: bool
+    open_ended: bool
+    until: date | None
+
+
+@dataclass(frozen=True)
 class Seed:
-    """Whose records, and up to which moment of their creation. `identities` maps a kind to its value."""
+    """Whose records, and up to which moment of their creation. `identities` maps a kind to its value.
+
+    `links` are the keys by which another database leads into this one, `anchors` what this one leads to elsewhere and
+    has to be kept for.
+    """
 
     identities: Mapping[str, str]
     today: date
     scope_cutoff: datetime | None = None
+    everybody: Everybody | None = None
+    links: Mapping[Edge, Links] = field(default_factory=dict)
+    anchors: Mapping[Edge, tuple[Anchor, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,12 +134,51 @@ class HeldGroup:
     count: int
 
 
+@dataclass(frozen=True)
+class SubjectFates:
+    """The words of a collection in a survey, each as JSON text: its name, and the key and rule that a count has."""
+
+    name: str
+    blocked: str
+    person: str
+    held: str
+    open_ended: str
+    gone: str
+    rule: str
+
+
 class Snapshot(Protocol):
-    """One consistent view of a system for one person: facts and fates of one plan agree."""
+    """One consistent view of a system for one person: facts and fates of one plan agree.
+
+    With a seed of everybody only `list_subjects` and `survey_fates` have an answer.
+    """
 
     def read_facts(self, asked: Sequence[tuple[Condition, tuple[str, ...]]]) -> list[Fact]: ...
 
+    def read_links(self, edges: Sequence[Edge]) -> dict[Edge, Links]:
+        """The keys of edges that lead into other databases."""
+        ...
+
+    def read_anchors(self, policies: Mapping[str, Policy], edges: Sequence[Edge]) -> dict[Edge, tuple[Anchor, ...]]:
+        """By edge from another database, the keys of its rows that stay for a while."""
+        ...
+
+    def list_subjects(self, conditions: Sequence[Condition | None]) -> list[frozenset[str]]:
+        """By condition, who has such a row; None: who has any row."""
+        ...
+
     def count_fates(self, policies: Mapping[str, Policy]) -> list[FateCount]: ...
+
+    def explain(self, policies: Mapping[str, Policy]) -> str:
+        """The statement behind `count_fates`, for an engineer to read."""
+        ...
+
+    def survey_fates(
+        self, policies: Mapping[str, Policy], words: Mapping[str, SubjectFates], *, subjects: Sequence[str] | None
+    ) -> Iterator[tuple[str, str]]:
+        """(subject, the counts of the collections in `words` as members of a JSON object), numbers by size, text by
+        its letters. `subjects` None: all."""
+        ...
 
     def group_holds(self, policies: Mapping[str, Policy], collection: str) -> list[HeldGroup]: ...
 
@@ -121,7 +197,9 @@ class Connector(Protocol):
     @property
     def system(self) -> str: ...
 
-    def snapshot(self, seed: Seed) -> AbstractContextManager[Snapshot]: ...
+    def snapshot(self, seed: Seed, *, patience: float = ...) -> AbstractContextManager[Snapshot]:
+        """`patience`: after how many seconds a statement counts as not answered."""
+        ...
 
     def erase_order(self) -> list[str]:
         """The system's collections, children before the parents they refer to."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -14,27 +14,40 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError, SQLAl
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from portal.core.systems import UnknownSystem, system_url
-from rights.connectors.base import Fact, FateCount, HeldGroup, Key, Policy, Refused, Seed, Unavailable
-from rights.connectors.sqlgraph import (
+from rights.connectors.base import (
+    Anchor,
+    Fact,
+    FateCount,
+    HeldGroup,
+    Key,
+    Links,
+    Policy,
+    Refused,
+    Seed,
+    SubjectFates,
+    Unavailable,
+)
+from rights.connectors.sqlfates import (
     BLOCKED,
+    FIXED,
     GO,
     HOLD,
     HOLD_OPEN,
-    KEEP,
     MASKED,
     OUTSIDE,
     PERSON,
-    Graph,
-    Statements,
+    Fates,
     mask_value,
 )
-from rights.datamap import Condition, DataMap, System
+from rights.connectors.sqlgraph import Graph
+from rights.connectors.sqlreach import Reach
+from rights.datamap import Condition, DataMap, Edge, System
 from rights.kernel.clock import local_day
 from rights.kernel.plan import Fate
 
 ANSWER_SECONDS = 2
 ACT_SECONDS = 60
-FATES = {BLOCKED: Fate.BLOCKED, HOLD: Fate.HOLD, HOLD_OPEN: Fate.HOLD, KEEP: Fate.KEEP, PERSON: Fate.PERSON}
+FATES = {HOLD: Fate.HOLD, HOLD_OPEN: Fate.HOLD, **{number: fate for fate, number in FIXED.items()}}
 _UNAVAILABLE = frozenset({"08", "53", "57"})
 """SQLSTATE classes of a server that is away, full or stopping; 40001 and 40P01 mean: try again."""
 
@@ -48,12 +61,12 @@ class SqlConnector:
     engine: Engine
 
     @contextmanager
-    def snapshot(self, seed: Seed) -> Iterator["SqlSnapshot"]:
+    def snapshot(self, seed: Seed, *, patience: float = ANSWER_SECONDS) -> Iterator["SqlSnapshot"]:
         with _translated(self.system), self.engine.connect() as connection:
             connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
-                _limit(connection, ANSWER_SECONDS)
-                yield SqlSnapshot(self.graph, connection, Statements(self.graph, seed))
+                _limit(connection, patience)
+                yield SqlSnapshot(self.graph, connection, Reach(self.graph, seed))
 
     @contextmanager
     def _act(self) -> Iterator[Connection]:
@@ -68,12 +81,12 @@ class SqlConnector:
         return self.graph.children_first
 
     def erase(self, seed: Seed, policies: Mapping[str, Policy], collection: str, keys: Sequence[Key]) -> int:
-        statements = Statements(self.graph, seed)
-        going = statements.fates(policies)[collection]
+        reach = Reach(self.graph, seed)
+        going = Fates(reach, policies).all()[collection]
         table = self.graph.tables[collection]
         columns = [table.c[name] for name in self.graph.key_columns(collection)]
-        lets_go = sa.tuple_(*columns).in_(sa.select(*statements.keys_of(going, collection)).where(going.c.f == GO))
-        where = sa.and_(statements.key_in(collection, keys), lets_go)
+        lets_go = sa.tuple_(*columns).in_(sa.select(*reach.keys_of(going, collection)).where(going.c.f == GO))
+        where = sa.and_(reach.key_in(collection, keys), lets_go)
         mask = self.graph.collections[collection].mask
         with self._act() as connection:
             if mask and policies[collection].otherwise is Fate.MASK:
@@ -82,9 +95,8 @@ class SqlConnector:
             return connection.execute(sa.delete(table).where(where)).rowcount
 
     def count_present(self, collection: str, keys: Sequence[Key]) -> int:
-        statements = Statements(self.graph, Seed({}, date.min))
         table = self.graph.tables[collection]
-        where = [statements.key_in(collection, keys)]
+        where = [Reach(self.graph, Seed({}, date.min)).key_in(collection, keys)]
         mask = self.graph.collections[collection].mask
         if mask:
             masked = [table.c[name].is_not_distinct_from(mask_value(table.c[name], how)) for name, how in mask.items()]
@@ -94,11 +106,11 @@ class SqlConnector:
 
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int:
         """Write `new` where the person's rows still have `old`; a value changed meanwhile is left alone."""
-        statements = Statements(self.graph, seed)
+        reach = Reach(self.graph, seed)
         table = self.graph.tables[collection]
         same = sa.cast(table.c[column], sa.Text) == old
         with self._act() as connection:
-            found = sa.update(table).where(statements.in_reach(collection), same).values({column: new})
+            found = sa.update(table).where(reach.in_reach(collection), same).values({column: new})
             return connection.execute(found).rowcount
 
     def set_fields(
@@ -106,13 +118,13 @@ class SqlConnector:
         only_empty: bool = False,
     ) -> int:  # fmt: skip
         """Set fields of the person's rows that match; `@today` and `@now` stand for the moment given."""
-        statements = Statements(self.graph, seed)
+        reach = Reach(self.graph, seed)
         table = self.graph.tables[collection]
         moments = {"@today": local_day(now), "@now": now}
         written = {
             name: moments.get(value, value) if isinstance(value, str) else value for name, value in values.items()
         }
-        where = [statements.in_reach(collection), *(table.c[name] == value for name, value in match.items())]
+        where = [reach.in_reach(collection), *(table.c[name] == value for name, value in match.items())]
         if only_empty:
             where.append(sa.and_(*(table.c[name].is_(None) for name in written)))
         with self._act() as connection:
@@ -127,18 +139,18 @@ class SqlConnector:
 class SqlSnapshot:
     graph: Graph
     connection: Connection
-    statements: Statements
+    reach: Reach
 
     def read_facts(self, asked: Sequence[tuple[Condition, tuple[str, ...]]]) -> list[Fact]:
         found = []
         for condition, show in asked:
-            reach = self.statements.reach(condition.collection)
-            where = self.statements.where(reach, condition.collection, condition.when)
+            reach = self.reach.reach(condition.collection)
+            where = self.reach.where(reach, condition.collection, condition.when)
             count = self.connection.execute(sa.select(sa.func.count()).select_from(reach).where(*where)).scalar_one()
             shown: tuple[Mapping[str, str], ...] = ()
             if count and show:
                 table = self.graph.tables[condition.collection]
-                keys = sa.select(*self.statements.keys_of(reach, condition.collection)).where(*where)
+                keys = sa.select(*self.reach.keys_of(reach, condition.collection)).where(*where)
                 columns = [table.c[name] for name in self.graph.key_columns(condition.collection)]
                 rows = self.connection.execute(
                     sa.select(*(table.c[name] for name in show)).where(sa.tuple_(*columns).in_(keys)).limit(5)
@@ -150,25 +162,47 @@ class SqlSnapshot:
             found.append(Fact(condition, count, shown))
         return found
 
+    def read_links(self, edges: Sequence[Edge]) -> dict[Edge, Links]:
+        found = {}
+        for edge in edges:
+            rows = self.connection.execute(self.reach.links(edge)).all()
+            width = len(edge.source_fields)
+            found[edge] = Links(
+                values=tuple(tuple(row[:width]) for row in rows), shared=tuple(bool(row[width]) for row in rows)
+            )
+        return found
+
+    def read_anchors(self, policies: Mapping[str, Policy], edges: Sequence[Edge]) -> dict[Edge, tuple[Anchor, ...]]:
+        fates = Fates(self.reach, policies)
+        rows = fates.all()
+        found = {}
+        for edge in edges:
+            width = len(edge.target_fields)
+            staying = self.connection.execute(fates.anchors(edge, rows[edge.target]))
+            found[edge] = tuple(
+                Anchor(tuple(row[:width]), blocked=row.b, open_ended=row.o, until=row.u) for row in staying
+            )
+        return found
+
+    def list_subjects(self, conditions: Sequence[Condition | None]) -> list[frozenset[str]]:
+        found = []
+        for condition in conditions:
+            if condition is None:
+                statement: Any = sa.select(sa.cast(self.reach.everyone().c.j, sa.Text))
+            else:
+                reach = self.reach.reach(condition.collection)
+                where = self.reach.where(reach, condition.collection, condition.when)
+                statement = sa.select(sa.cast(reach.c.j, sa.Text)).where(*where).distinct()
+            found.append(frozenset(self.connection.execute(statement).scalars()))
+        return found
+
     def count_fates(self, policies: Mapping[str, Policy]) -> list[FateCount]:
-        fates = self.statements.fates(policies)
-        names = list(fates)
-        parts = [
-            sa.select(
-                sa.literal(number, sa.Integer).label("n"),
-                rows.c.f.label("f"),
-                sa.func.count().label("k"),
-                sa.func.min(rows.c.u).label("a"),
-                sa.func.max(rows.c.u).label("z"),
-            ).group_by(rows.c.f)
-            for number, rows in enumerate(fates.values())
-        ]
-        if not parts:
+        statement = self.count_statement(policies)
+        if statement is None:
             return []
         found: dict[tuple[str, Fate], FateCount] = {}
-        for number, fate, count, first, last in self.connection.execute(sa.union_all(*parts)):
-            if fate in {OUTSIDE, MASKED}:
-                continue
+        names = self._counted(policies)
+        for number, fate, count, first, last in self.connection.execute(statement):
             collection = names[number]
             value = policies[collection].otherwise if fate == GO else FATES[fate]
             before = found.get((collection, value), FateCount(collection, value, 0))
@@ -182,8 +216,51 @@ class SqlSnapshot:
             )
         return list(found.values())
 
+    def _counted(self, policies: Mapping[str, Policy]) -> list[str]:
+        return [key for key in self.graph.collections if key in policies]
+
+    def count_statement(self, policies: Mapping[str, Policy]) -> Any:
+        """Counts, first and last day by collection and fate, in one statement; None where there is nothing to count."""
+        fates = Fates(self.reach, policies)
+        found = fates.all()
+        parts = []
+        for number, collection in enumerate(self._counted(policies)):
+            totals = fates.totals(collection, found[collection])
+            parts.append(
+                sa.select(
+                    sa.literal(number, sa.Integer).label("n"),
+                    totals.c.f,
+                    sa.cast(sa.func.sum(totals.c.k), sa.BigInteger),
+                    sa.func.min(totals.c.a),
+                    sa.func.max(totals.c.z),
+                )
+                .where(totals.c.f.not_in([OUTSIDE, MASKED]))
+                .group_by(totals.c.f)
+            )
+        return sa.union_all(*parts) if parts else None
+
+    def explain(self, policies: Mapping[str, Policy]) -> str:
+        statement = self.count_statement(policies)
+        if statement is None:
+            return "-- nothing is counted"
+        # Values stay out of it: an identity has no place in a terminal's history.
+        return str(statement.compile(dialect=self.connection.dialect, compile_kwargs={"render_postcompile": True}))
+
+    def survey_fates(
+        self, policies: Mapping[str, Policy], words: Mapping[str, SubjectFates], *, subjects: Sequence[str] | None
+    ) -> Iterator[tuple[str, str]]:
+        seed = self.reach.seed
+        if subjects is not None and seed.everybody:
+            seed = replace(seed, everybody=replace(seed.everybody, values=tuple(subjects)))
+        statement = survey_statement(Reach(self.graph, seed), policies, words)
+        # Hundreds of thousands of lines are sorted; the server's default would sort them on disk.
+        self.connection.execute(sa.text("SET LOCAL work_mem = '64MB'"))
+        with self.connection.execute(statement, execution_options={"yield_per": 5000}) as rows:
+            for row in rows:
+                yield row[0], row[1]
+
     def group_holds(self, policies: Mapping[str, Policy], collection: str) -> list[HeldGroup]:
-        rows = self.statements.fates(policies)[collection]
+        rows = Fates(self.reach, policies).all()[collection]
         statement = (
             sa.select(rows.c.t, rows.c.u, sa.func.count())
             .where(rows.c.f.in_([HOLD, HOLD_OPEN]))
@@ -193,15 +270,25 @@ class SqlSnapshot:
         return [HeldGroup(trigger, last, count) for trigger, last, count in self.connection.execute(statement)]
 
     def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int) -> list[Key]:
-        rows = self.statements.fates(policies)[collection]
-        keys = self.statements.keys_of(rows, collection)
-        found = self.connection.execute(sa.select(*keys).where(rows.c.f == GO).order_by(*keys).limit(limit))
-        return [tuple(row) for row in found]
+        rows = Fates(self.reach, policies).all()[collection]
+        keys = self.reach.keys_of(rows, collection)
+        chosen = sa.select(*keys).where(rows.c.f == GO).order_by(*keys).limit(limit)
+        # Of a table that refers to itself the leaves go first; where it goes round there are none, and all go at once.
+        leaves = [~self._is_referred_to(rows, collection, key.pairs) for key in self.graph.keys_to_itself(collection)]
+        found = self.connection.execute(chosen.where(*leaves)).all() if leaves else []
+        return [tuple(row) for row in found or self.connection.execute(chosen)]
+
+    def _is_referred_to(self, rows: Any, collection: str, pairs: Sequence[tuple[str, str]]) -> Any:
+        child = self.graph.tables[collection].alias("child")
+        links = [child.c[ours] == self.reach.column(rows, collection, theirs) for ours, theirs in pairs]
+        keys = self.graph.key_columns(collection)
+        itself = sa.and_(*(child.c[name] == self.reach.column(rows, collection, name) for name in keys))
+        return sa.exists(sa.select(sa.literal(1)).select_from(child).where(*links, ~itself))
 
     def read_values(self, collection: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
         table = self.graph.tables[collection]
         chosen = [table.c[name] for name in columns]
-        rows = self.connection.execute(sa.select(*chosen).where(self.statements.in_reach(collection)).limit(200))
+        rows = self.connection.execute(sa.select(*chosen).where(self.reach.in_reach(collection)).limit(200))
         return [tuple(row) for row in rows]
 
     def stream_rows(self, collection: str, *, redact: Sequence[str]) -> Iterator[Sequence[Any]]:
@@ -212,9 +299,86 @@ class SqlSnapshot:
         keys = [table.c[name] for name in self.graph.key_columns(collection)]
         # An export may take long; the limit is on the first answer, not on reading.
         _limit(self.connection, ACT_SECONDS)
-        statement = sa.select(*columns).where(self.statements.in_reach(collection)).order_by(*keys)
+        statement = sa.select(*columns).where(self.reach.in_reach(collection)).order_by(*keys)
         with self.connection.execute(statement, execution_options={"yield_per": 1000}) as rows:
             yield from rows
+
+
+def survey_statement(reach: Reach, policies: Mapping[str, Policy], words: Mapping[str, SubjectFates]) -> Any:
+    """(subject, text) for every subject: the counts of each collection as members of one JSON object.
+
+    The database writes the text: fetching each number and writing it here costs a multiple of counting them.
+    """
+    fates = Fates(reach, policies)
+    found = fates.all()
+    everyone = reach.everyone()
+    source: Any = everyone
+    texts = []
+    for number, (collection, said) in enumerate(words.items()):
+        totals = fates.totals(collection, found[collection])
+
+        def counted(*numbers: int, totals: Any = totals) -> Any:
+            return sa.func.sum(totals.c.k).filter(totals.c.f.in_(numbers))
+
+        summary = (
+            sa.select(
+                totals.c.j,
+                counted(GO).label("g"),
+                counted(HOLD, HOLD_OPEN).label("h"),
+                counted(BLOCKED).label("b"),
+                counted(PERSON).label("p"),
+                sa.func.min(totals.c.a).label("a"),
+                sa.func.max(totals.c.z).label("z"),
+            )
+            .group_by(totals.c.j)
+            .subquery(f"s{number}")
+        )
+        source = source.outerjoin(summary, summary.c.j == everyone.c.j)
+        texts.append(_survey_text(said, summary, masks=policies[collection].otherwise is Fate.MASK))
+    together = sa.func.concat_ws(", ", *texts)
+    order: list[Any] = [everyone.c.j]
+    if isinstance(everyone.c.j.type, sa.Text):
+        is_number = everyone.c.j.regexp_match("^[0-9]+$")
+        order = [sa.case((is_number, sa.func.length(everyone.c.j)), else_=0), everyone.c.j.collate("C")]
+    return sa.select(sa.cast(everyone.c.j, sa.Text), together).select_from(source).order_by(*order)
+
+
+def _survey_text(said: SubjectFates, summary: Any, *, masks: bool) -> Any:
+    """One member, `"collection": {…}`, as `format` writes it; the keys and rules are known words, no values."""
+
+    def number(column: Any) -> Any:
+        return sa.func.coalesce(column, 0)
+
+    def quoted(column: Any) -> Any:
+        return sa.func.coalesce('"' + sa.cast(column, sa.Text) + '"', "null")
+
+    zero = sa.literal(0)
+    goes = number(summary.c.g)
+    key = sa.case(
+        (number(summary.c.b) > 0, said.blocked),
+        (number(summary.c.p) > 0, said.person),
+        (sa.and_(number(summary.c.h) > 0, summary.c.z.is_(None)), said.open_ended),
+        (number(summary.c.h) > 0, said.held),
+        (goes > 0, said.gone),
+        else_="null",
+    )
+    form = (
+        said.name
+        + ': {"erase": %s, "mask": %s, "hold": %s, "blocked": %s, "person": %s, '
+        + '"first_release": %s, "last_release": %s, "rule": %s, "key": %s}'
+    )
+    return sa.func.format(
+        form,
+        zero if masks else goes,
+        goes if masks else zero,
+        number(summary.c.h),
+        number(summary.c.b),
+        number(summary.c.p),
+        quoted(summary.c.a),
+        quoted(summary.c.z),
+        sa.case((number(summary.c.h) > 0, said.rule), else_="null"),
+        key,
+    )
 
 
 @lru_cache(maxsize=64)
@@ -282,9 +446,9 @@ def open_system(system: str, data_map: DataMap) -> SqlConnector:
     return SqlConnector(system=system, graph=graph, engine=_engine(url))
 
 
-def _limit(connection: Connection, seconds: int) -> None:
+def _limit(connection: Connection, seconds: float) -> None:
     # A policy on their tables must be an error here, not a false absence.
-    connection.execute(sa.text(f"SET LOCAL statement_timeout = {seconds * 1000}"))
+    connection.execute(sa.text(f"SET LOCAL statement_timeout = {int(seconds * 1000)}"))
     connection.execute(sa.text("SET LOCAL row_security = off"))
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from fideslang.models import Dataset, FidesDatasetReference, FidesMeta
 from fideslang.models import DatasetCollection as FidesCollection
 from pydantic import ValidationError
 
+from rights.datamap.edges import make_edges
 from rights.datamap.values import (
     OPERATORS,
     Blocker,
@@ -121,7 +122,7 @@ class _Parser:
         self._require_entities(systems, entities)
         collections = self._each("collections", lambda key, body: self._collection(key, body, systems))
         self._require_relationships(entities, collections)
-        edges = self._walk(collections, self._edges(collections))
+        edges = self._edges(collections)
         parsed = DataMap(
             digest=self._digest(),
             entities=entities,
@@ -291,7 +292,13 @@ class _Parser:
             source=_as_text(body["source"]) if body.get("source") else None,
             shared_goes_to_person=body.get("shared", "person") == "person",
         )
-        named = {collection.trigger, collection.cutoff, *collection.third_party, *collection.close, *collection.mask}
+        named = {
+            collection.trigger_column,
+            collection.cutoff,
+            *collection.third_party,
+            *collection.close,
+            *collection.mask,
+        }
         named |= {predicate.field for clause in classes for predicate in clause.when}
         for column in sorted(name for name in named - known if name):
             self._fault(
@@ -316,80 +323,22 @@ class _Parser:
             raise _Missing("class", "is empty.", "State a class, or none with its basis.")
         return tuple(clauses)
 
-    def _edges(self, collections: Mapping[str, Collection]) -> list[tuple[Edge, bool]]:
-        """Every reference as edges; the flag tells one whose direction the map leaves open."""
-        stated: dict[tuple[Any, Any], Mapping[str, Any]] = {}
-        for item in self.governance.get("edges") or ():
-            if not isinstance(item, Mapping):
-                self._fault(GOVERNANCE, "edges", "is not a list of mappings.", "Write {from: …, to: …} for each.")
-                continue
-            stated[(item.get("from"), item.get("to"))] = item
-        found = []
-        for key, fides in self.fides.items():
-            for field in fides.fields:
-                for reference in (field.fides_meta.references if field.fides_meta else None) or ():
-                    other, _, other_field = f"{reference.dataset}.{reference.field}".rpartition(".")
-                    if key not in collections or other not in collections:
-                        continue
-                    if reference.direction != "to":
-                        found.append((other, other_field, key, field.name, reference.direction is None))
-                    if reference.direction != "from":
-                        found.append((key, field.name, other, other_field, reference.direction is None))
-        edges = []
-        for source, source_field, target, target_field, is_open in found:
-            item = stated.pop((f"{source}.{source_field}", f"{target}.{target_field}"), {})
-            if item.get("follow", True):
-                try:
-                    when = self._known(Condition(source, _predicates(item.get("when"))), collections).when
-                except _Missing as missing:
-                    where = f"edges {source}.{source_field} → {target}.{target_field}.{missing.key}"
-                    self._fault(GOVERNANCE, where, missing.reason, missing.remedy)
-                    when = ()
-                edges.append((Edge(source, source_field, target, target_field, when), is_open))
-        for source, target in stated:
-            both = {str(source).rpartition(".")[0], str(target).rpartition(".")[0]}
-            if stated[(source, target)].get("follow", True) or both <= set(collections):
-                self._fault(
-                    GOVERNANCE, f"edges {source} → {target}", "no dataset has this reference.", "Correct the names."
-                )
-        return edges
+    def _edges(self, collections: Mapping[str, Collection]) -> tuple[Edge, ...]:
+        def read_when(where: str, collection: str, stated: Any) -> tuple[Predicate, ...]:
+            try:
+                return self._known(Condition(collection, _predicates(stated)), collections).when
+            except _Missing as missing:
+                self._fault(GOVERNANCE, f"{where}.{missing.key}", missing.reason, missing.remedy)
+                return ()
 
-    def _walk(self, collections: Mapping[str, Collection], edges: list[tuple[Edge, bool]]) -> tuple[Edge, ...]:
-        """The edges that lead away from the person; every collection must be reached, and none in a circle."""
-        level = {key: 0 for key, item in collections.items() if any(field.identity for field in item.fields)}
-        frontier = list(level)
-        while frontier:
-            reached = []
-            for edge, _ in edges:
-                if edge.source in frontier and edge.target not in level:
-                    level[edge.target] = level[edge.source] + 1
-                    reached.append(edge.target)
-            frontier = reached
-        for key in collections:
-            if key not in level:
-                self._fault(
-                    GOVERNANCE,
-                    f"collections.{key}",
-                    "cannot be reached from any identity.",
-                    "Add a reference to its dataset, or an identity field.",
-                )
-        kept = [
-            edge
-            for edge, is_open in edges
-            if edge.source in level
-            and edge.source != edge.target
-            and (not is_open or level[edge.source] < level[edge.target])
-        ]
-        sorter: TopologicalSorter[str] = TopologicalSorter({key: [] for key in level})
-        for edge in kept:
-            sorter.add(edge.target, edge.source)
-        try:
-            sorter.prepare()
-            return tuple(kept)
-        except CycleError as error:
-            circle = " → ".join(error.args[1])
-            self._fault(GOVERNANCE, "edges", f"lead in a circle: {circle}.", "Set follow: false on one of them.")
-            return ()
+        return make_edges(
+            fides=self.fides,
+            stated=self.governance.get("edges"),
+            collections=collections,
+            known=self._section("collections"),
+            read_when=read_when,
+            fault=partial(self._fault, GOVERNANCE),
+        )
 
     def _blocker(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Blocker:
         self._require_known_keys("blockers", key, body, _BLOCKER_KEYS)

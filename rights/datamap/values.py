@@ -64,12 +64,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Edge:
-    """The walk from one collection's field to another's, for rows of the first that meet `when`."""
+    """The walk from one collection's fields to another's, for rows of the first that meet `when`.
+
+    Several fields are compared together, as a composite key is.
+    """
 
     source: str
-    source_field: str
+    source_fields: tuple[str, ...]
     target: str
-    target_field: str
+    target_fields: tuple[str, ...]
     when: tuple[Predicate, ...] = ()
 
 
@@ -83,7 +86,11 @@ class ClassClause:
 
 @dataclass(frozen=True)
 class Collection:
-    """One planned collection. `trigger` None: no column starts the period, so a hold has no end yet."""
+    """One planned collection.
+
+    `trigger` is a column, `dataset.collection.field` of a row it hangs on, or `relationship:<entity>` where the portal
+    keeps the day; None: nothing starts the period, so a hold has no end yet.
+    """
 
     key: str
     system: str
@@ -107,6 +114,26 @@ class Collection:
     recipients: tuple[Text, ...] = ()
     source: Text | None = None
     shared_goes_to_person: bool = True
+    key_fields: tuple[str, ...] = ()
+
+    @property
+    def trigger_column(self) -> str | None:
+        """The collection's own column that starts the period, if one does."""
+        return self.trigger if self.trigger and not self.trigger_source and not self.trigger_entity else None
+
+    @property
+    def trigger_source(self) -> tuple[str, str] | None:
+        """(collection, field) where the trigger stands in another collection's row."""
+        if not self.trigger or self.trigger_entity or any(item.name == self.trigger for item in self.fields):
+            return None
+        source, _, name = self.trigger.rpartition(".")
+        return (source, name) if source else None
+
+    @property
+    def trigger_entity(self) -> str | None:
+        """The entity whose relationship's end, kept by the portal, starts the period."""
+        kind, _, entity = (self.trigger or "").partition(":")
+        return entity if kind == "relationship" and entity else None
 
     @property
     def data_class(self) -> str:
@@ -186,8 +213,11 @@ class DataMap:
     def of_system(self, system: str) -> tuple[Collection, ...]:
         return self._by_system.get(system, ())
 
-    def edges_into(self, collection: str) -> tuple[Edge, ...]:
-        return tuple(edge for edge in self.edges if edge.target == collection)
+    @cached_property
+    def edges_between_systems(self) -> tuple[Edge, ...]:
+        return tuple(
+            edge for edge in self.edges if self.collections[edge.source].system != self.collections[edge.target].system
+        )
 
     @cached_property
     def _by_system(self) -> dict[str, tuple[Collection, ...]]:

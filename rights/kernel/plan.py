@@ -19,7 +19,9 @@ class Fate(StrEnum):
     BLOCKED = "blocked"
     PERSON = "person"
     HOLD = "hold"
+    RESTRICT = "restrict"
     KEEP = "keep"
+    REFUSE = "refuse"
     UNKNOWN = "unknown"
 
 
@@ -47,7 +49,10 @@ class Line:
 
 @dataclass(frozen=True)
 class BlockerFact:
-    """A fact read from a business system that stands in the way, with what the person is shown of it."""
+    """A fact read from a business system that stands in the way, with what the person is shown of it.
+
+    `entity` knows it; `entities` are those whose records or service it blocks (empty: its own).
+    """
 
     key: str
     entity: str
@@ -56,6 +61,10 @@ class BlockerFact:
     cancel: str = "defer"
     blocks: tuple[str, ...] = ()
     shown: tuple[Mapping[str, str], ...] = ()
+    entities: tuple[str, ...] = ()
+
+    def concerns(self, entity: str) -> bool:
+        return entity in (self.entities or (self.entity,))
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class Plan:
             for line in data["lines"]
         )
         facts = tuple(
-            BlockerFact(**{**fact, "blocks": tuple(fact["blocks"]), "shown": tuple(fact["shown"])})
+            BlockerFact(**{**fact, **{name: tuple(fact.get(name, ())) for name in ("blocks", "shown", "entities")}})
             for fact in data["blockers"]
         )
         return cls(

@@ -85,8 +85,8 @@ def test_the_datasets_name_every_table_column_and_key_of_the_databases(
     }
     edges = {
         (
-            f"{edge.target.partition('.')[2]}.{edge.target_field}",
-            f"{edge.source.partition('.')[2]}.{edge.source_field}",
+            f"{edge.target.partition('.')[2]}.{edge.target_fields[0]}",
+            f"{edge.source.partition('.')[2]}.{edge.source_fields[0]}",
         )
         for edge in data_map.edges
         if edge.source.startswith(f"{entity}.")
@@ -104,7 +104,7 @@ def test_every_foreign_key_and_identity_column_has_an_index(
     asked = {
         (item.name, field.name) for item in data_map.of_system(entity) for field in item.fields if field.identity
     } | {
-        (edge.target.partition(".")[2], edge.target_field)
+        (edge.target.partition(".")[2], edge.target_fields[0])
         for edge in data_map.edges
         if edge.target.startswith(f"{entity}.")
     }
