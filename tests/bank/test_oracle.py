@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command, load_command_class
+from django.core.management import call_command
 
 from portal.core.clock import SHANGHAI
 from rights.datamap import parse_documents, read_folder
@@ -19,12 +19,6 @@ from rights.planning import Matter, make_plan
 from rights.queries import active_rules
 from tests.bank.conftest import Copy
 from tests.bank.oracle import CLASSES, Bank, plan_all
-
-
-def _options() -> set[str]:
-    parser = load_command_class("rights", "plan").create_parser("manage.py", "plan")
-    return {action.dest for action in parser._actions}
-
 
 DATAMAP = Path(__file__).resolve().parents[1] / "datamaps" / "pkdd99"
 TODAY = date(2026, 11, 23)
@@ -36,7 +30,6 @@ DAYS = [
 ]
 LEAP_DAYS = [date(2029, 2, 28), date(2029, 3, 1)]  # the last day of what happened on 29 February 2024, and the next
 
-needs_all = pytest.mark.skipif("all" not in _options(), reason="the command cannot plan for everybody yet")
 pytestmark = [pytest.mark.role("worker"), pytest.mark.usefixtures("db")]
 
 
@@ -114,7 +107,6 @@ def test_the_mutated_bank_has_every_case(bank_mutated: Copy) -> None:
 # --- all plans, as the command prints them
 
 
-@needs_all
 @pytest.mark.parametrize("day", [*DAYS, *LEAP_DAYS], ids=str)
 def test_every_clients_plan_is_what_counting_by_hand_says(either_bank: Copy, day: date) -> None:
     expected = plan_all(either_bank.rows, as_of=day)
@@ -122,7 +114,6 @@ def test_every_clients_plan_is_what_counting_by_hand_says(either_bank: Copy, day
     assert differences(list(print_plans("--all", "--jsonl", as_of=day)), expected) == []
 
 
-@needs_all
 def test_one_clients_plan_is_the_line_of_that_client(either_bank: Copy) -> None:
     expected = by_client(plan_all(either_bank.rows, as_of=TODAY))
     chosen = sample(either_bank.rows)[::8]

@@ -3,8 +3,8 @@
 from datetime import date
 
 from rights.kernel.clock import ClockFacts, Pause, due_on, roll_over
-from rights.kernel.retention import Rule
-from rights.kernel.states import State, require_move
+from rights.kernel.retention import Count, Rule, cutoff
+from rights.kernel.states import OPEN_STATES, State, require_move
 
 DAY = date(2026, 11, 23)
 
@@ -27,6 +27,19 @@ def test_a_first_version_goes_by_its_code_and_a_later_one_says_which() -> None:
     assert rule.label == "AML-5-KYC"
     assert Rule("AML-5-KYC", ("KYC",), "P5Y", "", version=2).label == "AML-5-KYC v2"
     assert rule.active
+
+
+def test_the_cutoff_is_the_earliest_day_whose_hold_runs_through_today_and_no_other() -> None:
+    five_years = Rule("AML-5-TXN", ("TXN",), "P5Y", "")
+    assert cutoff(five_years, today=DAY) == date(2021, 11, 23)
+    assert cutoff(five_years, today=date(2029, 3, 1)) == date(2024, 3, 1)  # a 29 February was over the day before
+    fiscal = Rule("ACC-30", ("ACCT",), "P30Y", "", count=Count.NEXT_JANUARY)
+    assert cutoff(fiscal, today=date(2050, 12, 31)) == date(2020, 1, 1)
+    assert cutoff(fiscal, today=date(2051, 1, 1)) == date(2021, 1, 1)
+
+
+def test_a_draft_and_a_closed_request_are_not_open() -> None:
+    assert not OPEN_STATES & {State.DRAFT, State.CLOSED}
 
 
 def test_the_moves_that_a_request_makes_on_its_way_are_allowed() -> None:
