@@ -326,9 +326,6 @@ def test_after_erasing_a_plan_has_nothing_to_erase_and_nothing_else_is_gone(plac
         assert was - place.ids(name) <= going.get(name, set())
 
 
-@pytest.mark.xfail(
-    reason="a row that leads to others and refers to them is erased before them, and then they are not found any more"
-)
 @drawn
 @given(world=worlds())
 def test_all_that_a_plan_lets_go_is_gone_after_erasing(place: Place, world: World) -> None:
@@ -340,7 +337,6 @@ def test_all_that_a_plan_lets_go_is_gone_after_erasing(place: Place, world: Worl
         assert was - place.ids(name) == (set() if name == "payment" and world.governance.masked else going[name])
 
 
-@pytest.mark.xfail(reason="what leads to a held row and refers to it is erased, and the held row is not found any more")
 @drawn
 @example(world=BEHIND_A_LINK)
 @given(world=worlds())
