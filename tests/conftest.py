@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from tests.business import Business
 
+WITHOUT_PARTS = tuple(stacks.BASE_DIR / "tests" / name for name in ("kernel", "mutation"))
 _stack: list[stacks.Stack] = []
 
 
@@ -45,11 +46,17 @@ def pytest_configure(config: pytest.Config) -> None:
         messages.compile_catalogues()
     if hands_out:
         return  # the environment is passed on to those who run the tests, and they make their own
-    if config.option.collectonly or config.option.help:
+    if config.option.collectonly or config.option.help or _needs_no_parts(config):
         _name_parts_without_starting()
     else:
         _stack.append(stacks.start_stack())
     django.setup()
+
+
+def _needs_no_parts(config: pytest.Config) -> bool:
+    """The kernel is pure: its tests alone start in no time."""
+    chosen = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    return all(any(path.is_relative_to(folder) for folder in WITHOUT_PARTS) for path in chosen)
 
 
 def _name_parts_without_starting() -> None:

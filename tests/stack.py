@@ -101,10 +101,11 @@ class Stack:
         rest = urlencode({"host": str(parts["host"]), "port": str(parts.get("port", 5432))})
         return f"postgresql://{parts['user']}:{quote(str(parts['password']))}@/{name}?{rest}"
 
-    def make_database(self, name: str) -> str:
-        """An empty database of that name; its address."""
+    def make_database(self, name: str, *, template: str = "template1") -> str:
+        """A database of that name, empty or a copy of `template`, to which nobody is connected; its address."""
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         with self.connect("superuser") as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url_of_database(name)
 
     def forget_messages(self) -> None:

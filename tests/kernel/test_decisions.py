@@ -2,7 +2,7 @@
 
 import pytest
 
-from rights.kernel.decisions import LEGAL_SECRECY, REASONS, REFUSALS, Outcome
+from rights.kernel.decisions import LEGAL_SECRECY, REASONS, REFUSALS, Outcome, reason
 
 TABLE = [
     "OK.ACCESS",
@@ -65,3 +65,9 @@ def test_texts_are_plain(key: str) -> None:
 def test_the_sentence_on_secrecy_is_no_ground_to_choose() -> None:
     assert LEGAL_SECRECY.key not in REFUSALS
     assert all(REASONS[key].outcome is Outcome.REFUSE for key in REFUSALS)
+
+
+def test_a_reason_is_found_by_its_key_and_a_missing_one_is_an_error() -> None:
+    assert reason("HOLD.AML") is REASONS["HOLD.AML"]
+    with pytest.raises(KeyError):
+        reason("HOLD.NOTHING")

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from rights.kernel.plan import BlockerFact, Excess, Fate, Line, Plan, exceeds
+from rights.kernel.plan import GOING, STAYING, BlockerFact, Excess, Fate, Line, Plan, exceeds, without
 
 
 def line(fate: Fate, count: int, collection: str = "loan.loan") -> Line:
@@ -45,3 +45,48 @@ def test_more_than_was_approved_goes_back_to_review() -> None:
 def test_counts_add_up_over_fates() -> None:
     made = plan(line(Fate.ERASE, 6), line(Fate.HOLD, 24), line(Fate.PERSON, 1))
     assert (made.total, made.count(Fate.ERASE, Fate.HOLD)) == (31, 30)
+
+
+def test_lines_of_a_fate_are_those_with_records_and_those_of_systems_that_did_not_answer() -> None:
+    erased, unknown = line(Fate.ERASE, 6), line(Fate.UNKNOWN, 0)
+    made = plan(erased, line(Fate.MASK, 0), line(Fate.HOLD, 24), unknown)
+    assert made.of(Fate.ERASE, Fate.MASK, Fate.UNKNOWN) == (erased, unknown)
+
+
+def test_the_last_release_is_that_of_the_line_held_longest() -> None:
+    days = [date(2027, 2, 10), date(2031, 11, 5), date(2026, 12, 1)]
+    held = [replace(line(Fate.HOLD, 1), last_release=day) for day in days]
+    assert plan(*held, line(Fate.ERASE, 1)).last_release == date(2031, 11, 5)
+    assert plan(line(Fate.ERASE, 1)).last_release is None
+
+
+def test_a_cancellation_waits_for_facts_that_defer_and_not_for_those_a_person_decides_about() -> None:
+    loan = BlockerFact("BLOCK.LOAN", "loan", "loan.loan", 1)
+    dispute = BlockerFact("BLOCK.DISPUTE", "loan", "loan.dispute", 1, cancel="person")
+    assert replace(plan(), blockers=(dispute, loan)).cancel_blockers == (loan,)
+
+
+def test_a_plan_may_be_narrowed_to_some_of_its_lines() -> None:
+    erased, held = line(Fate.ERASE, 6), line(Fate.HOLD, 24, "loan.repayment")
+    assert without(plan(erased, held), lambda item: item.fate is Fate.HOLD) == plan(held)
+
+
+def test_masking_counts_as_going_and_lines_of_a_collection_are_added_up() -> None:
+    fresh = plan(line(Fate.ERASE, 3), line(Fate.MASK, 4))
+    assert exceeds(fresh, plan(line(Fate.MASK, 7))) == ()
+    assert exceeds(fresh, plan(line(Fate.MASK, 6))) == (Excess("loan.loan", 6, 7),)
+
+
+def test_a_stored_fate_is_read_back_as_one() -> None:
+    restored = Plan.from_json(json.loads(json.dumps(plan(line(Fate.ERASE, 6)).to_json())))
+    assert restored.lines[0].fate is Fate.ERASE
+
+
+def test_what_stays_by_law_or_by_contract_and_what_goes_are_told_apart() -> None:
+    assert {Fate.ERASE, Fate.MASK} == GOING
+    assert {Fate.HOLD, Fate.KEEP} <= STAYING
+    assert not STAYING & (GOING | {Fate.BLOCKED, Fate.PERSON, Fate.UNKNOWN})
+
+
+def test_a_line_without_a_hold_has_nothing_open_ended() -> None:
+    assert line(Fate.ERASE, 6).open_ended == 0
