@@ -39,7 +39,7 @@ def test_nothing_goes_back_to_a_draft_and_only_a_draft_is_submitted() -> None:
 def test_the_person_starts_answers_and_ends_and_does_nothing_else() -> None:
     """Approving, deferring and what follows are never the person's."""
     mine = {(move.before, move.after) for move in TABLE if Actor.PERSON in move.actors}
-    starts = {(State.DRAFT, State.CHECKING)}
+    starts = {(State.DRAFT, State.CHECKING), (State.DRAFT, State.WAITING)}
     answers = {(State.WAITING, State.CHECKING), (State.WAITING, State.REVIEW)}
     ends = {(state, State.CLOSED) for state in State if state is not State.CLOSED}
     assert mine == starts | answers | ends

@@ -18,6 +18,7 @@ from rights.kernel.states import Kind
 from rights.planning import Matter, explain_plan, make_plan
 from rights.queries import active_rules
 from rights.survey import CannotSurvey, identity_kind, shape, survey
+from rights.wording import explain
 
 SECONDS = 60.0
 
@@ -35,6 +36,7 @@ class Command(BaseCommand):
         parser.add_argument("--as-of", help="a day such as 2026-11-23 (default: today)")
         parser.add_argument("--json", action="store_true", help="one person's plan as JSON")
         parser.add_argument("--jsonl", action="store_true", help="a line of JSON for each subject")
+        parser.add_argument("--language", choices=["zh-hans", "en"], default="zh-hans", help="of the sentences")
         parser.add_argument("--explain", action="store_true", help="the rule of each line, and the SQL that counts it")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -49,12 +51,13 @@ class Command(BaseCommand):
         if options["json"] or options["jsonl"]:
             self.stdout.write(json.dumps(shape(plan, identities, data_map), ensure_ascii=False))
         else:
+            for sentence in explain(plan, data_map, options["language"]):
+                self.stdout.write(sentence)
+        if options["explain"]:
             for line in plan.lines:
                 dates = f" until {line.last_release} (first {line.first_release})" if line.last_release else ""
-                self.stdout.write(
-                    f"{line.collection}: {line.fate} {line.count}{dates} {line.key} {line.rule or ''}".rstrip()
-                )
-        if options["explain"]:
+                told = f"-- {line.collection}: {line.fate} {line.count}{dates} {line.key} {line.rule or ''}"
+                self.stdout.write(told.rstrip())
             for text in explain_plan(matter, data_map=data_map, rules=rules, now=now, patience=SECONDS):
                 self.stdout.write(text)
         if plan.unknown:
