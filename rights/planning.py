@@ -15,8 +15,8 @@ import structlog
 
 from accounts.models import User
 from rights.blockers import blocks_cancellation, read_blockers, read_relationships, systems_to_ask_first
-from rights.connectors.base import Anchor, ConnectorError, FateCount, Policy, Seed, Snapshot, Term
-from rights.connectors.registry import open_snapshot
+from rights.connectors.base import Anchor, ConnectorError, FateCount, Key, Policy, Seed, Snapshot, Term
+from rights.connectors.registry import connect, open_snapshot
 from rights.datamap import Collection, DataMap, Edge, Predicate
 from rights.kernel.clock import local_day
 from rights.kernel.plan import GOING, BlockerFact, Fate, Line, Plan
@@ -44,6 +44,7 @@ class Matter:
     `decided` is what a reviewer settled for lines that needed a person: collection → erase, keep or refer. `given_up`
     are the blockers whose value the person has expressly given up. `portable`: an access to what can be moved.
     `exemptions` and `ended` (company → the day its relationship ended) are facts that the portal keeps: `with_facts`.
+    `found`: rows found before what led to them went.
     """
 
     kind: Kind
@@ -52,13 +53,14 @@ class Matter:
     entities: frozenset[str] = frozenset()
     purposes: frozenset[str] = frozenset()
     decided: Mapping[str, str] = field(default_factory=dict)
+    found: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
     exemptions: tuple[Exemption, ...] = ()
     ended: Mapping[str, date] = field(default_factory=dict)
     given_up: frozenset[str] = frozenset()
     portable: bool = False
 
     def seed(self, *, now: datetime) -> Seed:
-        return Seed(identities=self.identities, today=local_day(now), scope_cutoff=self.scope_cutoff)
+        return Seed(identities=self.identities, today=local_day(now), scope_cutoff=self.scope_cutoff, found=self.found)
 
     def concerns(self, collection: Collection) -> bool:
         """Whether the request may change or show the collection at all."""
@@ -211,6 +213,20 @@ def open_reading(
         yield snapshot, Reading(tuple(blockers), tuple(far), relationships, policies, seed)
 
 
+def find_first(
+    matter: Matter, *, system: str, data_map: DataMap, rules: Sequence[Rule], now: datetime, among: Iterable[str]
+) -> dict[str, tuple[Key, ...]]:
+    """Of the collections `among`, the keys of rows that may go and that nobody would find once other rows have gone.
+
+    A row that refers to another and is the only way to it has to go first. Raises ConnectorError.
+    """
+    wanted = sorted(connect(system, data_map).found_first() & set(among))
+    if not wanted:
+        return {}
+    with open_reading(matter, system=system, data_map=data_map, rules=rules, now=now) as (snapshot, reading):
+        return {key: tuple(snapshot.find_keys(reading.policies, key, limit=None)) for key in wanted}
+
+
 def _read_anchors(
     matter: Matter, *, system: str, data_map: DataMap, rules: Sequence[Rule], now: datetime, patience: float
 ) -> dict[Edge, tuple[Anchor, ...]]:
@@ -316,7 +332,16 @@ def _plan_system(
         item = data_map.collections[count.collection]
         if matter.concerns(item):
             facts = (*reading.blockers, *reading.far)
-            lines.append(make_line(item, count, matter=matter, policy=reading.policies[item.key], facts=facts))
+            lines.append(
+                make_line(
+                    item,
+                    count,
+                    matter=matter,
+                    policy=reading.policies[item.key],
+                    facts=facts,
+                    running=reading.relationships,
+                )
+            )
     return lines, reading
 
 
@@ -358,16 +383,27 @@ def _explain_term(term: Term) -> str:
 
 
 def make_line(
-    item: Collection, count: FateCount, *, matter: Matter, policy: Policy, facts: Sequence[BlockerFact]
+    item: Collection,
+    count: FateCount,
+    *,
+    matter: Matter,
+    policy: Policy,
+    facts: Sequence[BlockerFact],
+    running: frozenset[str],
 ) -> Line:
-    """A count of a collection's records as a line with its reason. `facts`: those of the person, in the way or not."""
+    """A count of a collection's records as a line with its reason.
+
+    `facts`: those of the person, in the way or not; `running`: the companies whose service they use.
+    """
     blocked = keys_of_blocked(item, matter=matter, blockers=facts)
     rules = [term.rule for term in policy.terms if term.rule]
     match count.fate:
         case Fate.BLOCKED:
             key = blocked[0] if blocked else "BLOCK.PENDING"
         case Fate.HOLD if count.count <= count.open_ended:
-            key = "HOLD.RELATION_ACTIVE"
+            # A withdrawal leaves what hangs on a record, so the record stays though its service has ended.
+            is_needed = matter.kind is Kind.WITHDRAWAL and item.trigger and item.entity not in running
+            key = "HOLD.NEEDED" if is_needed else "HOLD.RELATION_ACTIVE"
         case Fate.HOLD:
             key = hold_key(policy, until=count.last)
         case Fate.PERSON:

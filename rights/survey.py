@@ -168,18 +168,25 @@ def _groups(
             for item in data_map.of_system(system)
         }
         words = {
-            item.key: _words(item, policies[item.key], blockers, matter)
+            item.key: _words(item, policies[item.key], blockers, matter, running=relationships)
             for item in data_map.of_system(system)
             if matter.concerns(item)
         }
         yield tuple(subjects) if len(groups) > 1 else None, policies, words
 
 
-def _words(item: Collection, policy: Policy, blockers: Sequence[BlockerFact], matter: Matter) -> SubjectFates:
+def _words(
+    item: Collection,
+    policy: Policy,
+    blockers: Sequence[BlockerFact],
+    matter: Matter,
+    *,
+    running: frozenset[str],
+) -> SubjectFates:
 
     def key(fate: Fate) -> str:
         count = FateCount(item.key, fate, 1)
-        return json.dumps(make_line(item, count, matter=matter, policy=policy, facts=blockers).key)
+        return json.dumps(make_line(item, count, matter=matter, policy=policy, facts=blockers, running=running).key)
 
     return SubjectFates(
         name=json.dumps(item.key, ensure_ascii=False),

@@ -7,12 +7,15 @@ import structlog
 from django.db import transaction
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
-from rights.connectors.base import ConnectorError
+from rights.actions.steps import as_params, release_matter
+from rights.connectors.base import ConnectorError, Key
 from rights.connectors.registry import connect
 from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import local_day
 from rights.kernel.retention import Effect
 from rights.models import Hold, Request, RetentionException, Step
+from rights.planning import find_first
+from rights.queries import active_rules
 
 log = structlog.get_logger(__name__)
 
@@ -83,13 +86,17 @@ def _reachable(data_map: DataMap) -> list[str]:
 
 
 def _schedule(request: Request, collections: Iterable[str], *, data_map: DataMap, now: datetime) -> bool:
+    collections = set(collections)
+    order: list[str] = []
+    found: dict[str, tuple[Key, ...]] = {}
+    matter = release_matter(request)
     try:
-        order = [
-            key
-            for system in dict.fromkeys(data_map.collections[name].system for name in sorted(collections))
-            for key in connect(system, data_map).erase_order()
-            if key in collections
-        ]
+        for system in dict.fromkeys(data_map.collections[name].system for name in sorted(collections)):
+            order += [key for key in connect(system, data_map).erase_order() if key in collections]
+            if matter:
+                found |= find_first(
+                    matter, system=system, data_map=data_map, rules=active_rules(), now=now, among=collections
+                )
     except ConnectorError:
         return False  # the system is away; the hold is still lapsed at the next tick
     with transaction.atomic():
@@ -109,6 +116,7 @@ def _schedule(request: Request, collections: Iterable[str], *, data_map: DataMap
                 ordinal=first + number,
                 round=locked.round,
                 not_before=now,
+                params=as_params(found.get(key)),
             )
             for number, key in enumerate(order)
         )

@@ -9,7 +9,7 @@ the fencing token, so that a worker stalled past its lease cannot report.
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -45,6 +45,7 @@ from rights.notices import notify
 from rights.planning import (
     Matter,
     closing_entities,
+    find_first,
     group_label,
     hold_key,
     open_reading,
@@ -146,9 +147,10 @@ def make_steps(request: Request, *, plan: Plan, matter: Matter, data_map: DataMa
     restricted = {line.collection: line for line in plan.of(Fate.RESTRICT)}
     for system in dict.fromkeys(line.system for line in plan.lines):
         order = connect(system, data_map).erase_order()
+        found = find_first(matter, system=system, data_map=data_map, rules=active_rules(), now=now, among=going)
         for key in order:
             if key in going:
-                add(going[key].fate.value, key, expected=going[key].count)
+                add(going[key].fate.value, key, expected=going[key].count, **as_params(found.get(key)))
         for key in order:
             if key in held:
                 add("hold", key, expected=held[key].count)
@@ -186,7 +188,15 @@ def run_step(work: Work) -> int:
         "restrict": _hold,
         "release": _release,
     }
+    if keys := work.step.params.get("keys"):
+        found = {work.step.collection: tuple(_from_plain(keys))}
+        work = replace(work, matter=replace(work.matter, found=found))
     return actions[work.step.verb](work)
+
+
+def as_params(keys: Sequence[Key] | None) -> dict[str, Any]:
+    """Keys that were found first, as a step's parameters keep them (sealed, with the rest of them)."""
+    return {"keys": _to_plain(keys)} if keys else {}
 
 
 def _erase(work: Work) -> int:
@@ -570,11 +580,19 @@ _TAGS: dict[str, tuple[type, Callable[[str], Any]]] = {
 
 
 def seal_keys(keys: Sequence[Key]) -> bytes:
-    return keyring.seal(json.dumps([[_tagged(part) for part in key] for key in keys]).encode(), context=_SEAL)
+    return keyring.seal(json.dumps(_to_plain(keys)).encode(), context=_SEAL)
 
 
 def open_keys(sealed: bytes) -> list[Key]:
-    return [tuple(_untagged(part) for part in key) for key in json.loads(keyring.unseal(sealed, context=_SEAL))]
+    return _from_plain(json.loads(keyring.unseal(sealed, context=_SEAL)))
+
+
+def _to_plain(keys: Sequence[Key]) -> list[list[Any]]:
+    return [[_tagged(part) for part in key] for key in keys]
+
+
+def _from_plain(keys: Sequence[Sequence[Any]]) -> list[Key]:
+    return [tuple(_untagged(part) for part in key) for key in keys]
 
 
 def _tagged(value: Any) -> Any:

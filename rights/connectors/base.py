@@ -93,7 +93,7 @@ class Seed:
     """Whose records, and up to which moment of their creation. `identities` maps a kind to its value.
 
     `links` are the keys by which another database leads into this one, `anchors` what this one leads to elsewhere and
-    has to be kept for.
+    has to be kept for. `found` are rows that were found before the rows that lead to them went.
     """
 
     identities: Mapping[str, str]
@@ -102,6 +102,7 @@ class Seed:
     everybody: Everybody | None = None
     links: Mapping[Edge, Links] = field(default_factory=dict)
     anchors: Mapping[Edge, tuple[Anchor, ...]] = field(default_factory=dict)
+    found: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ class Snapshot(Protocol):
 
     def group_holds(self, policies: Mapping[str, Policy], collection: str) -> list[HeldGroup]: ...
 
-    def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int) -> list[Key]: ...
+    def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int | None) -> list[Key]: ...
 
     def read_values(self, collection: str, columns: Sequence[str]) -> list[tuple[Any, ...]]: ...
 
@@ -202,7 +203,11 @@ class Connector(Protocol):
         ...
 
     def erase_order(self) -> list[str]:
-        """The system's collections, children before the parents they refer to."""
+        """The system's collections: children before the parents they refer to, else what a row leads to before it."""
+        ...
+
+    def found_first(self) -> frozenset[str]:
+        """Collections led to by rows that have to go before them: their keys are found before anything goes."""
         ...
 
     def erase(self, seed: Seed, policies: Mapping[str, Policy], collection: str, keys: Sequence[Key]) -> int:

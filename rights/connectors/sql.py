@@ -79,7 +79,10 @@ class SqlConnector:
                 yield connection
 
     def erase_order(self) -> list[str]:
-        return self.graph.children_first
+        return self.graph.erase_order
+
+    def found_first(self) -> frozenset[str]:
+        return self.graph.found_first
 
     def erase(self, seed: Seed, policies: Mapping[str, Policy], collection: str, keys: Sequence[Key]) -> int:
         reach = Reach(self.graph, seed)
@@ -271,7 +274,7 @@ class SqlSnapshot:
         )
         return [HeldGroup(trigger, last, count) for trigger, last, count in self.connection.execute(statement)]
 
-    def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int) -> list[Key]:
+    def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int | None) -> list[Key]:
         rows = Fates(self.reach, policies).all()[collection]
         keys = self.reach.keys_of(rows, collection)
         chosen = sa.select(*keys).where(rows.c.f == GO).order_by(*keys).limit(limit)

@@ -92,7 +92,7 @@ class Fates:
         try:
             return list(sorter.static_order()), 0
         except CycleError as error:
-            order = [key for key in self.graph.children_first if key in self.policies]
+            order = [key for key in self.graph.erase_order if key in self.policies]
             return order, len(set(error.args[1]))
 
     # --- one collection by itself

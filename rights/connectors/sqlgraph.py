@@ -62,10 +62,7 @@ class Graph:
     @cached_property
     def circles(self) -> dict[str, frozenset[str]]:
         """By collection, those that it leads to and that lead back to it; empty for one that is in no circle."""
-        leads = {
-            key: {edge.target for edge in self._from[key] if edge.target in self.collections}
-            for key in self.collections
-        }
+        leads = self._leads
         beyond = {key: _reachable(leads, leads[key]) for key in self.collections}
         return {
             key: frozenset(other for other in beyond[key] if key in beyond[other])
@@ -98,16 +95,67 @@ class Graph:
         return [key for key in self.foreign_keys if key.parent == key.child == collection]
 
     @cached_property
-    def children_first(self) -> list[str]:
-        """An order in which a row's foreign-key children come before it; a circle of keys falls back to the walk's."""
-        sorter: TopologicalSorter[str] = TopologicalSorter({key: [] for key in self.collections})
-        for key in self.foreign_keys:
-            if key.parent != key.child:
-                sorter.add(key.parent, key.child)
-        try:
-            return list(sorter.static_order())
-        except CycleError:
-            return list(reversed(self.collections))
+    def erase_order(self) -> list[str]:
+        """An order in which a row's foreign-key children come before it, and where they allow it what it leads to.
+
+        Where references go round, foreign keys alone decide; where those do too, the walk's order backwards.
+        """
+        parents: dict[str, set[str]] = {key: set() for key in self.collections}
+        for link in self.foreign_keys:
+            if link.parent != link.child:
+                parents[link.child].add(link.parent)
+        leads = {key: {target for target in self._leads[key] if target != key} for key in self.collections}
+        before: dict[str, set[str]] = {key: set() for key in self.collections}
+        for child, above in parents.items():
+            for parent in above:
+                before[parent].add(child)
+        with_walk = {key: set(earlier) for key, earlier in before.items()}
+        for key in self.collections:
+            later = _reachable(parents, parents[key])
+            # What must go after it is passed over, not what that leads to in its turn.
+            frontier, seen = list(leads[key]), set()
+            while frontier:
+                target = frontier.pop()
+                if target in seen or target == key:
+                    continue
+                seen.add(target)
+                if target in later:
+                    frontier.extend(leads[target])
+                else:
+                    with_walk[key].add(target)
+        for order in (with_walk, before):
+            try:
+                return list(TopologicalSorter(order).static_order())
+            except CycleError:
+                continue
+        return list(reversed(self.collections))
+
+    @cached_property
+    def found_first(self) -> frozenset[str]:
+        """Collections led to, at however many removes, by rows that go before them, or by another database's."""
+        place = {key: number for number, key in enumerate(self.erase_order)}
+        from_elsewhere = {key for key, edges in self._into.items() if not all(map(self.is_local, edges))}
+        upward = {
+            link.child
+            for link in self.foreign_keys
+            for edge in self._from[link.child]
+            if link.parent == link.child == edge.target
+            and set(zip(edge.source_fields, edge.target_fields, strict=True)) == set(link.pairs)
+        }
+        behind = {
+            target
+            for key in self.collections
+            for target in _reachable(self._leads, self._leads[key])
+            if place[key] < place[target]
+        }
+        return frozenset(upward | behind | _reachable(self._leads, from_elsewhere))
+
+    @cached_property
+    def _leads(self) -> dict[str, set[str]]:
+        return {
+            key: {edge.target for edge in self._from[key] if edge.target in self.collections}
+            for key in self.collections
+        }
 
     def key_columns(self, collection: str) -> list[str]:
         """The columns that name a row: the database's primary key, else what the map states."""

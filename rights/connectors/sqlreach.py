@@ -140,6 +140,8 @@ class Reach:
             return self._select_many(collection, labels, ways)
         found: list[ColumnElement[bool]] = [column == value for column, value in self.identities(collection)]
         found += [self._led(table, edge) for edge in ways]
+        if keys := self.seed.found.get(collection):
+            found.append(self.key_in(collection, keys))
         return sa.select(*labels).where(sa.or_(*found) if found else sa.false())
 
     def _select_many(
@@ -433,7 +435,7 @@ class Reach:
                 .subquery(self.name("h"))
             )
         alone = len(self.graph.edges_into(edge.target)) == 1 and not (
-            edge.target in self.graph.collections and self.has_identity(edge.target)
+            edge.target in self.seed.found or (edge.target in self.graph.collections and self.has_identity(edge.target))
         )
         strangers = not (alone and self.graph.names_a_row(edge.source, edge.source_fields))
         inherits = self.graph.may_be_shared(edge.source) and edge.source not in self.graph.circles.get(

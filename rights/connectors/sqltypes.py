@@ -34,7 +34,9 @@ def are_comparable(one: sa.types.TypeEngine[Any], other: sa.types.TypeEngine[Any
         return True  # a type SQLAlchemy does not know: the database itself will say
     if isinstance(one, sa.Enum) and isinstance(other, sa.Enum):
         return one.name == other.name
-    return _family(one) == _family(other)
+    families = {_family(one), _family(other)}
+    # Numbers and UUIDs are compared with text as they are written: see `sqlreach.converted`.
+    return len(families) == 1 or ("text" in families and families <= {"text", "number", "uuid"})
 
 
 def can_identify(type_: sa.types.TypeEngine[Any]) -> bool:

@@ -184,6 +184,13 @@ REASONS: dict[str, Reason] = {
             "are stored and used for nothing else.",
         ),
         Reason(
+            "HOLD.NEEDED",
+            _P,
+            "个人信息保护法第 47 条",
+            "还有与它相连、这次没有申请删除的记录，所以和它们一起保留。你可以另外申请删除它们。",
+            "Records that you have not asked to delete hang on it, so it stays. You can ask to delete those too.",
+        ),
+        Reason(
             "HOLD.EXTENDED",
             _P,
             "个人信息保护法第 13、19、47 条",

@@ -35,7 +35,7 @@ def test_a_fee_is_shown_and_answered_once(api: Api, accept: bool) -> None:
     answer = caller.post(f"requests/{item.pk}/fee/", {"accept": accept})
     assert answer.status_code == 200, answer.content
     assert answer.json()["fee"] is None
-    assert answer.json()["state"] == (State.ACTING if accept else State.CLOSED)
+    assert answer.json()["state"] == (State.CHECKING if accept else State.CLOSED)  # from there a worker goes on
     if not accept:
         assert answer.json()["outcome"]["key"] == "FEE.DECLINED"
         assert answer.json()["outcome"]["basis"]

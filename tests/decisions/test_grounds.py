@@ -33,7 +33,7 @@ LAST_DAY = date(2031, 11, 5)
 RIGHTS = {"zh-hans": ("监管部门", "法院", "个人信息保护法第 50 条"), "en": ("regulator", "court", "art. 50")}
 
 # By key what ends the matter, as the law or the case has it: a date, or what the person or we can do.
-A_DATE = {"HOLD.AML", "HOLD.LAW", "HOLD.BACKUP"}
+A_DATE = {"HOLD.AML", "HOLD.LAW", "HOLD.BACKUP", "HOLD.LITIGATION", "HOLD.EXTENDED"}
 REMEDIES = {
     "BLOCK.LOAN": ("还清后这部分自动继续", "Once it is"),
     "BLOCK.WEALTH": ("赎回后", "Once you redeem"),
@@ -44,14 +44,18 @@ REMEDIES = {
     "BLOCK.TRANSIT": ("用完或退卡后", "spent or refunded"),
     "BLOCK.FREEZE": ("解除后", "Once that ends"),
     "HOLD.RELATION_ACTIVE": ("注销服务后", "Once you cancel it"),
+    "HOLD.NEEDED": ("另外申请删除", "ask to delete those too"),
     "HOLD.TECHNICAL": ("能删时删除并告诉你", "erase it once we can"),
     "WITHDRAW.CONTRACT": ("注销服务后", "once you cancel the service"),
     "SYSTEM.UNKNOWN": ("会再试", "try again"),
     "NA.ANONYMISED": ("申诉", "Appeal"),
     **dict.fromkeys(GROUNDS, ("申诉", "appeal")),
 }
-# Told elsewhere: before a request exists at all, in the package (test_access), and to everybody alike.
-NOT_ON_A_REQUEST = {"AGENT.UNAUTHORISED", "ID.UNVERIFIED", "REDACT.THIRD_PARTY", LEGAL_SECRECY.key}
+# Told elsewhere: as what ends a request that never ran (test_people), in the package (test_access), and to everybody
+# alike.
+NOT_ON_A_REQUEST = {
+    "AGENT.UNAUTHORISED", "ID.UNVERIFIED", "FEE.DECLINED", "FEE.UNANSWERED", "REDACT.THIRD_PARTY", LEGAL_SECRECY.key,
+}  # fmt: skip
 TOLD = sorted(
     key for key, item in REASONS.items()
     if item.outcome in {Outcome.REFUSE, Outcome.PARTLY, Outcome.DEFER} and key not in NOT_ON_A_REQUEST
@@ -83,9 +87,9 @@ def plan_with(key: str) -> Plan:
         case "HOLD.BACKUP":
             gone = replace(line, fate=Fate.ERASE, key="OK.PURPOSE_END")
             return replace(plan, lines=(gone,), backups=(("shop", 30),))
-        case "HOLD.AML" | "HOLD.LAW":
+        case "HOLD.AML" | "HOLD.LAW" | "HOLD.LITIGATION" | "HOLD.EXTENDED":
             return replace(plan, lines=(replace(line, first_release=LAST_DAY, last_release=LAST_DAY),))
-        case "HOLD.RELATION_ACTIVE":
+        case "HOLD.RELATION_ACTIVE" | "HOLD.NEEDED":
             return replace(plan, lines=(replace(line, open_ended=2),))
         case "SYSTEM.UNKNOWN":
             return replace(plan, lines=(replace(line, count=0),), unknown=("shop",))

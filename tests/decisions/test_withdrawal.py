@@ -79,9 +79,9 @@ def test_withdraw_contract_leaves_what_a_running_loan_rests_on(office: Office) -
 
 
 def test_withdraw_contract_ends_with_the_contract(office: Office) -> None:
-    """Once nobody is a customer any more the contract keeps nothing; the law still does."""
+    """Once nobody is a customer any more the contract keeps nothing; the loans that hang on the file still do."""
     plan = office.plan("lin-xiaoyun", Kind.WITHDRAWAL, purposes=frozenset({"loan_data"}))
-    assert keys(plan) == {"loan.customer": {"HOLD.AML"}}
+    assert keys(plan) == {"loan.customer": {"HOLD.NEEDED"}}
 
 
 def test_ok_sharing_stopped_names_who_is_to_be_told(office: Office) -> None:

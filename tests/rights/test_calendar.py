@@ -1,13 +1,14 @@
 """Working days as data: imported whole, with their source, and never guessed."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import translation
 from psycopg.errors import InsufficientPrivilege
 
 from accounts.models import User
@@ -20,6 +21,13 @@ from tests.rights.shop import NOW, Shop
 from tests.stack import BASE_DIR
 
 pytestmark = pytest.mark.role("owner")
+
+
+@pytest.fixture(autouse=True)
+def _in_english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
+
 
 SHIPPED = BASE_DIR / "rights" / "calendars" / "2026.json"
 SOURCE = "a notice"

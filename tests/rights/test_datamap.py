@@ -550,7 +550,7 @@ def test_the_keys_for_what_the_law_needs_are_read() -> None:
     parsed = parse_documents(governance(collections=collections, systems=systems))
     orders, parcel, loan = (parsed.collections[f"shop.{name}"] for name in ("orders", "parcel", "loan"))
     assert (orders.trigger, orders.key_fields, orders.derived) == ("shop.parcel.sent_on", ("order_id",), True)
-    assert (parcel.trigger, parcel.anonymised, parcel.restrict) == ("relationship:shop", True, False)
+    assert (parcel.trigger, parcel.trigger_entity, parcel.anonymised, parcel.restrict) == (None, "shop", True, False)
     assert (loan.restrict, loan.legal_basis, loan.basis_kind) == (True, "interest", "interest")
     assert parsed.systems["shop"].backup_days == 35
 

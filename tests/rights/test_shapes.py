@@ -7,6 +7,7 @@ from datetime import date
 
 import pytest
 
+from rights.connectors.registry import connect
 from rights.kernel.plan import Fate
 from tests.rights.zoo import Zoo, Zoos
 
@@ -236,3 +237,43 @@ def test_a_reference_between_types_compares_what_is_written(
         {"a": {"fields": ["id", "account, is account_no", "code"]}, "b": {"fields": ["id", "code, <- a.code"]}},
     )
     assert zoo.fates(ME).get(("b", "erase"), 0) == found
+
+
+# --- what goes, and in which order
+
+
+def test_a_row_led_to_by_what_has_to_go_before_it_is_found_first(make_zoo: Zoos) -> None:
+    zoo = make_zoo(
+        """
+        CREATE TABLE customer (id int PRIMARY KEY, account text);
+        CREATE TABLE deal (id int PRIMARY KEY);
+        CREATE TABLE member (id int PRIMARY KEY, customer int REFERENCES customer, deal int REFERENCES deal);
+        CREATE TABLE payment (id int PRIMARY KEY, deal int REFERENCES deal);
+        INSERT INTO customer VALUES (1, '7'), (2, '8'); INSERT INTO deal VALUES (1), (2), (3);
+        INSERT INTO member VALUES (1, 1, 1), (2, 1, 2), (3, 2, 3); INSERT INTO payment VALUES (1, 1), (2, 1), (3, 3);
+        """,
+        {
+            "customer": {"fields": ["id", "account, is account_no"]},
+            "member": {"fields": ["id", "customer, <- customer.id", "deal, -> deal.id"]},
+            "deal": {"fields": ["id"]},
+            "payment": {"fields": ["id", "deal, <- deal.id"]},
+        },
+    )
+    # A member row refers to its deal and is the only way to it: it has to go first, and the deal must go all the same.
+    assert zoo.erase(ME) == {"payment": 2, "member": 2, "deal": 2, "customer": 1}
+    assert zoo.sql("SELECT id FROM zoo.deal") == [(3,)]
+    assert zoo.sql("SELECT id FROM zoo.payment") == [(3,)]
+
+
+def test_a_table_followed_upwards_goes_whole(make_zoo: Zoos) -> None:
+    zoo = make_zoo(
+        """
+        CREATE TABLE folder (id int PRIMARY KEY, account text, parent int REFERENCES folder);
+        INSERT INTO folder VALUES (1, NULL, NULL), (2, NULL, 1), (3, '7', 2), (4, '8', NULL);
+        """,
+        {"folder": {"fields": ["id", "account, is account_no", "parent, -> folder.id"]}},
+        edges=[{"from": "zoo.folder.parent", "to": "zoo.folder.id", "follow": True}],
+    )
+    assert zoo.fates(ME) == {("folder", "erase"): 3}
+    connector = connect("zoo", zoo.data_map)
+    assert connector.found_first() == {"zoo.folder"}

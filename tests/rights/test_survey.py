@@ -43,6 +43,7 @@ COLLECTIONS: dict[str, dict[str, Any]] = {
     "note": {"fields": ["id", "a, is account_no", "b, is account_no"]},
     "folder": {"fields": ["id", "person, <- person.id", "parent", "day"], "class": "TXN", "trigger": "day"},
 }
+IN_USE = {"class": "none", "basis": "in use", "while": "relationship"}
 SECTIONS: dict[str, Any] = {
     "edges": [
         {"from": "zoo.owner.account", "to": "zoo.account.id", "when": [{"field": "role", "op": "eq", "value": "OWNER"}]}
@@ -72,7 +73,7 @@ def lines(zoo: Zoo) -> list[dict[str, Any]]:
 
 
 def test_a_line_of_everybody_is_the_plan_of_each(make_zoo: Zoos) -> None:
-    zoo = make_zoo(TABLES, {**COLLECTIONS, "owner": {**COLLECTIONS["owner"], "while": "relationship"}}, **SECTIONS)
+    zoo = make_zoo(TABLES, {**COLLECTIONS, "owner": {**COLLECTIONS["owner"], **IN_USE}}, **SECTIONS)
     found = lines(zoo)
     assert [line["subject"]["account_no"] for line in found] == [str(n) for n in range(1, 13)]
     for line in found:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -18,7 +18,7 @@ from rights.datamap import DataMap, parse_documents
 from rights.kernel.plan import Plan
 from rights.kernel.retention import Rule
 from rights.kernel.states import Kind
-from rights.planning import Matter, make_plan, open_reading
+from rights.planning import Matter, find_first, make_plan, open_reading
 from tests.stack import Stack
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=SHANGHAI)
@@ -84,6 +84,24 @@ def make_map(collections: Collections, *, schema: str = "zoo", **sections: Any) 
     )
 
 
+def erase(
+    matter: Matter, *, data_map: DataMap, rules: Sequence[Rule], now: datetime, system: str = "zoo"
+) -> dict[str, int]:
+    """Do what the plan says as steps do, a thousand rows of each collection; how many by collection."""
+    connector = connect(system, data_map)
+    order = connector.erase_order()
+    found = find_first(matter, system=system, data_map=data_map, rules=rules, now=now, among=order)
+    gone = {}
+    for collection in order:
+        known = replace(matter, found={collection: found[collection]} if found.get(collection) else {})
+        with open_reading(known, system=system, data_map=data_map, rules=rules, now=now) as (snapshot, reading):
+            keys = snapshot.find_keys(reading.policies, collection, limit=1000)
+        if keys:
+            count = connector.erase(reading.seed, reading.policies, collection, keys)
+            gone[collection.partition(".")[2]] = count
+    return gone
+
+
 @dataclass
 class Zoo:
     url: str
@@ -114,15 +132,8 @@ class Zoo:
 
     def erase(self, identities: Mapping[str, str]) -> dict[str, int]:
         """Erase what the plan lets go, in the connector's own order; how many by collection."""
-        seed = Matter(kind=Kind.DELETION, identities=identities).seed(now=NOW)
-        connector = connect("zoo", self.data_map)
-        gone = {}
-        for collection in connector.erase_order():
-            with self.reading(identities) as (snapshot, policies):
-                keys = snapshot.find_keys(policies, collection, limit=100)
-            if keys:
-                gone[collection.partition(".")[2]] = connector.erase(seed, policies, collection, keys)
-        return gone
+        matter = Matter(kind=Kind.DELETION, identities=identities)
+        return erase(matter, data_map=self.data_map, rules=RULES, now=NOW)
 
 
 class Zoos:
