@@ -266,7 +266,7 @@ class _Parser:
         if body.get("key") and body["key"] not in REASONS:
             raise _Missing("key", f"{body['key']} has no text.", "Use the key of a reason, such as OK.PURPOSE_END.")
         erase = body["erase"]
-        trigger, trigger_entity = self._trigger(body)
+        trigger, trigger_entity = _split_trigger(body.get("trigger"))
         collection = Collection(
             key=key,
             system=source.system,
@@ -313,17 +313,6 @@ class _Parser:
             )
         self._tell(GOVERNANCE, rules.find_contradictions(collection, body), f"collections.{key}.")
         return collection
-
-    def _trigger(self, body: Mapping[str, Any]) -> tuple[str | None, str | None]:
-        """The field that starts the period, or the company whose relationship's end does (`relationship:<entity>`)."""
-        stated = body.get("trigger")
-        kind, colon, entity = str(stated or "").partition(":")
-        if not colon or kind != "relationship":
-            return stated, None
-        known = {*self._section("entities"), *(system.get("entity") for system in self._section("systems").values())}
-        if entity not in known:
-            raise _Missing("trigger", f"{entity or 'no company'} is not an entity.", "Use a key of entities.")
-        return None, entity
 
     def _edges(self, collections: Mapping[str, Collection]) -> tuple[Edge, ...]:
         def read_when(where: str, collection: str, stated: Any) -> tuple[Predicate, ...]:
@@ -460,6 +449,12 @@ class _Missing(Exception):
 
 
 _FILE = "(file)"
+
+
+def _split_trigger(stated: str | None) -> tuple[str | None, str | None]:
+    """The field that starts the period, or the company whose relationship's end does (`relationship:<entity>`)."""
+    kind, colon, entity = str(stated or "").partition(":")
+    return (None, entity) if colon and kind == "relationship" else (stated, None)
 
 
 def _as_text(value: Any) -> Text:

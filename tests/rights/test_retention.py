@@ -462,7 +462,9 @@ KEPT_HERE = GOVERNANCE.replace(
 
 def test_a_relationship_with_a_company_that_is_none_is_a_fault_of_the_map() -> None:
     wrong = KEPT_HERE.replace("relationship:shop", "relationship:bank")
-    with pytest.raises(FaultyMap, match=r"collections.shop.customer.trigger: bank is not an entity"):
+    with pytest.raises(
+        FaultyMap, match=r"collections.shop.customer.trigger: names the entity bank, which is not stated"
+    ):
         parse_documents({"governance.yml": wrong, "datasets/shop.yml": DATASET})
     parsed = parse_documents({"governance.yml": KEPT_HERE, "datasets/shop.yml": DATASET})
     item = parsed.collections["shop.customer"]

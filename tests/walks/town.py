@@ -91,12 +91,13 @@ class Town:
         return {(verb, collection): int(done) for verb, collection, done in rows}
 
     def wait_told(self, request_id: str, expected: list[str]) -> None:
-        """Until exactly these kinds of notices were really sent, in this order."""
+        """Until exactly these kinds of notices were really sent to the person, in this order."""
 
         def told() -> list[str]:
             rows = self.sql(
-                "SELECT kind FROM rights_notice WHERE request_id = %s AND sent_at IS NOT NULL AND NOT second_contact"
-                " ORDER BY created_at, id",
+                "SELECT n.kind FROM rights_notice n"
+                " JOIN rights_request r ON r.id = n.request_id AND r.subject_id = n.user_id"
+                " WHERE r.id = %s AND n.sent_at IS NOT NULL AND NOT n.second_contact ORDER BY n.created_at, n.id",
                 [request_id],
             )
             return [kind for (kind,) in rows]
