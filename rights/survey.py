@@ -66,12 +66,11 @@ def survey(
             key: stack.enter_context(open_snapshot(key, data_map, seed, patience=patience))[0] for key in systems
         }
         facts = {key: _read_facts(snapshot, key, data_map) for key, snapshot in snapshots.items()}
-        everyone = frozenset[str]().union(*(fact.subjects for fact in facts.values()))
         streams = []
         absent = {}
         for number, system in enumerate(systems):
             for chosen, policies, words in _groups(
-                system, facts, matter=matter, data_map=data_map, rules=rules, now=now, everyone=everyone
+                system, facts, matter=matter, data_map=data_map, rules=rules, now=now
             ):
                 part = snapshots[system].survey_fates(policies, words, subjects=chosen)
                 streams.append(((_order(subject), subject, number, text) for subject, text in part))
@@ -115,15 +114,16 @@ def _knows(data_map: DataMap, system: str, identity: str) -> bool:
 
 
 def _read_facts(snapshot: Snapshot, system: str, data_map: DataMap) -> _Facts:
-    blockers = own_blockers(system, data_map)
+    # By the map's own key: two live maps may each have a BLOCK.LOAN.
+    own = own_blockers(system, data_map)
+    blockers = {key: item for key, item in data_map.blockers.items() if item in own}
     entities = own_relationships(system, data_map)
     found = snapshot.list_subjects(
-        [None, *(item.condition for item in blockers), *(entity.relationship for entity in entities)]
+        [None, *(item.condition for item in blockers.values()), *(entity.relationship for entity in entities)]
     )
-    named = {item.key: item.key for item in blockers}
     return _Facts(
         subjects=found[0],
-        blockers=dict(zip(named, found[1:], strict=False)),
+        blockers=dict(zip(blockers, found[1:], strict=False)),
         relationships=dict(zip((entity.key for entity in entities), found[1 + len(blockers) :], strict=True)),
     )
 
@@ -136,7 +136,6 @@ def _groups(
     data_map: DataMap,
     rules: Sequence[Rule],
     now: datetime,
-    everyone: frozenset[str],
 ) -> Iterator[tuple[tuple[str, ...] | None, dict[str, Policy], dict[str, SubjectFates]]]:
     """By what is in the way of a system's records: the subjects (None: all), their policies, and the words for them."""
     entity = data_map.systems[system].entity
