@@ -8,13 +8,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
+from functools import cache
 from heapq import merge
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from rights.blockers import make_fact, own_blockers, own_relationships, systems_to_ask_first
-from rights.connectors.base import Everybody, FateCount, Policy, Snapshot, SubjectFates
+from rights.connectors.base import CountWriter, Everybody, FateCount, Policy, Snapshot, Subject
 from rights.connectors.registry import open_snapshot
 from rights.datamap import Collection, DataMap
 from rights.kernel.plan import BlockerFact, Fate, Plan
@@ -23,7 +25,10 @@ from rights.kernel.states import Kind
 from rights.planning import Matter, hold_key, make_line, make_policy, rule_label
 
 PATIENCE = 3600.0
-_NUMBERS = ("erase", "mask", "hold", "blocked", "person")
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_NUMBERS = (Fate.ERASE, Fate.MASK, Fate.HOLD, Fate.BLOCKED, Fate.PERSON)
+_ORDER = (Fate.BLOCKED, Fate.PERSON, Fate.HOLD, Fate.ERASE, Fate.MASK)
+"""Of a collection's fates, the first that is there gives the reason."""
 
 
 class CannotSurvey(ValueError):
@@ -34,9 +39,9 @@ class CannotSurvey(ValueError):
 class _Facts:
     """What a system says of everybody: its subjects, and those of each blocker and of each running relationship."""
 
-    subjects: frozenset[str]
-    blockers: Mapping[str, frozenset[str]]
-    relationships: Mapping[str, frozenset[str]]
+    subjects: frozenset[Subject]
+    blockers: Mapping[str, frozenset[Subject]]
+    relationships: Mapping[str, frozenset[Subject]]
 
 
 def identity_kind(data_map: DataMap) -> str:
@@ -67,14 +72,14 @@ def survey(
         }
         facts = {key: _read_facts(snapshot, key, data_map) for key, snapshot in snapshots.items()}
         streams = []
-        absent = {}
+        absent = [""] * len(systems)
         for number, system in enumerate(systems):
-            for chosen, policies, words in _groups(
+            for chosen, policies, writers in _groups(
                 system, facts, matter=matter, data_map=data_map, rules=rules, now=now
             ):
-                part = snapshots[system].survey_fates(policies, words, subjects=chosen)
-                streams.append(((_order(subject), subject, number, text) for subject, text in part))
-                absent[number] = ", ".join(_zero(key) for key in words)
+                part = snapshots[system].survey_fates(policies, writers, subjects=chosen)
+                streams.append(_placed(part, number))
+                absent[number] = ", ".join(writer(()) for writer in writers.values())
         yield from _write(merge(*streams), identity, facts, absent, data_map)
 
 
@@ -85,14 +90,13 @@ def shape(plan: Plan, subject: Mapping[str, str], data_map: DataMap) -> dict[str
         lines = [line for line in plan.lines if line.collection == item.key]
         told = {fate: sum(line.count for line in lines if line.fate is fate) for fate in Fate}
         held = next((line for line in lines if line.fate is Fate.HOLD), None)
-        order = (Fate.BLOCKED, Fate.PERSON, Fate.HOLD, Fate.ERASE, Fate.MASK)
         reasons = {line.fate: line.key for line in lines}
         collections[item.key] = {
-            **{name: told[Fate(name)] for name in _NUMBERS},
+            **{str(fate): told[fate] for fate in _NUMBERS},
             "first_release": held.first_release.isoformat() if held and held.first_release else None,
             "last_release": held.last_release.isoformat() if held and held.last_release else None,
             "rule": held.rule if held else None,
-            "key": next((reasons[fate] for fate in order if told[fate]), None),
+            "key": next((reasons[fate] for fate in _ORDER if told[fate]), None),
         }
     return {
         "subject": dict(subject),
@@ -136,8 +140,8 @@ def _groups(
     data_map: DataMap,
     rules: Sequence[Rule],
     now: datetime,
-) -> Iterator[tuple[tuple[str, ...] | None, dict[str, Policy], dict[str, SubjectFates]]]:
-    """By what is in the way of a system's records: the subjects (None: all), their policies, and the words for them."""
+) -> Iterator[tuple[tuple[Subject, ...] | None, dict[str, Policy], dict[str, CountWriter]]]:
+    """By what is in the way of a system's records: the subjects (None: all), their policies, their writers."""
     entity = data_map.systems[system].entity
     asked = [facts[key] for key in (system, *systems_to_ask_first(system, data_map)) if key in facts]
     blocking = {
@@ -146,8 +150,8 @@ def _groups(
         for key, subjects in fact.blockers.items()
         if entity in data_map.blockers[key].entities
     }
-    running = frozenset[str]().union(*(fact.relationships.get(entity, frozenset()) for fact in asked))
-    groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+    running = frozenset[Subject]().union(*(fact.relationships.get(entity, frozenset()) for fact in asked))
+    groups: dict[tuple[tuple[str, ...], bool], list[Subject]] = {}
     for subject in facts[system].subjects:
         signature = tuple(key for key, subjects in blocking.items() if subject in subjects), subject in running
         groups.setdefault(signature, []).append(subject)
@@ -166,60 +170,91 @@ def _groups(
             )
             for item in data_map.of_system(system)
         }
-        words = {
-            item.key: _words(item, policies[item.key], blockers, matter, running=relationships)
+        writers = {
+            item.key: _writer(item, policies[item.key], blockers, matter, running=relationships)
             for item in data_map.of_system(system)
             if matter.concerns(item)
         }
-        yield tuple(subjects) if len(groups) > 1 else None, policies, words
+        yield tuple(subjects) if len(groups) > 1 else None, policies, writers
 
 
-def _words(
+def _writer(
     item: Collection,
     policy: Policy,
     blockers: Sequence[BlockerFact],
     matter: Matter,
     *,
     running: frozenset[str],
-) -> SubjectFates:
+) -> CountWriter:
+    """One member of a line's object, `"collection": {…}`. Its words are made once: only numbers and days differ."""
 
     def key(fate: Fate) -> str:
         count = FateCount(item.key, fate, 1)
-        return json.dumps(make_line(item, count, matter=matter, policy=policy, facts=blockers, running=running).key)
+        return _encode(make_line(item, count, matter=matter, policy=policy, facts=blockers, running=running).key)
 
-    return SubjectFates(
-        name=json.dumps(item.key, ensure_ascii=False),
-        blocked=key(Fate.BLOCKED),
-        person=key(Fate.PERSON),
-        held=json.dumps(hold_key(policy, until=None)),
-        open_ended=json.dumps("HOLD.RELATION_ACTIVE"),
-        gone=key(Fate.ERASE),
-        rule=json.dumps(rule_label(policy)),
-    )
+    in_the_way, undecided = key(Fate.BLOCKED), key(Fate.PERSON)
+    held, open_ended = _encode(hold_key(policy, until=None)), _encode("HOLD.RELATION_ACTIVE")
+    goes = key(Fate.MASK if policy.otherwise is Fate.MASK else Fate.ERASE)
+    rule = _encode(rule_label(policy))
+    name = _encode(item.key)
+
+    def write(counts: Sequence[FateCount]) -> str:
+        told = {count.fate: count for count in counts}
+        erase, mask, hold, blocked, person = (told[fate].count if fate in told else 0 for fate in _NUMBERS)
+        first, last = (told[Fate.HOLD].first, told[Fate.HOLD].last) if hold else (None, None)
+        reason = _encode(None)
+        if blocked:
+            reason = in_the_way
+        elif person:
+            reason = undecided
+        elif hold:
+            reason = held if last else open_ended
+        elif erase or mask:
+            reason = goes
+        return (
+            f'{name}: {{"erase": {erase}, "mask": {mask}, "hold": {hold}, "blocked": {blocked}, "person": {person},'
+            f' "first_release": {_day(first)}, "last_release": {_day(last)},'
+            f' "rule": {rule if hold else "null"}, "key": {reason}}}'
+        )
+
+    return write
 
 
-def _zero(key: str) -> str:
-    nothing = {**dict.fromkeys(_NUMBERS, 0), **dict.fromkeys(("first_release", "last_release", "rule", "key"))}
-    return f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(nothing)}"
+def _day(day: date | None) -> str:
+    return f'"{day.isoformat()}"' if day else "null"
 
 
-def _order(subject: str) -> tuple[int, str]:
+def _placed(part: Iterator[tuple[Subject, str]], number: int) -> Iterator[tuple[Any, Subject, int, str]]:
+    """A system's part of the survey in the order in which all are merged, with the system's number."""
+    return ((_order(subject), subject, number, text) for subject, text in part)
+
+
+def _order(subject: Subject) -> Any:
     """Numbers by their size, as their database sends them; the rest as text."""
+    if isinstance(subject, int):
+        return subject
     return (len(subject), subject) if subject.isascii() and subject.isdigit() else (0, subject)
 
 
 def _write(
-    rows: Iterator[tuple[Any, str, int, str]],
+    rows: Iterator[tuple[Any, Subject, int, str]],
     identity: str,
     facts: Mapping[str, _Facts],
-    absent: Mapping[int, str],
+    absent: list[str],
     data_map: DataMap,
 ) -> Iterator[str]:
     in_the_way = {key: subjects for fact in facts.values() for key, subjects in fact.blockers.items()}
     keys = [key for key in data_map.blockers if key in in_the_way]
-    for subject, parts in groupby(rows, key=lambda row: row[1]):
-        texts = {**absent, **{number: text for _, _, number, text in parts}}
-        blockers = dict.fromkeys(data_map.blockers[key].key for key in keys if subject in in_the_way[key])
-        who = json.dumps({identity: subject}, ensure_ascii=False)
-        counts = ", ".join(text for _, text in sorted(texts.items()))
-        yield f'{{"subject": {who}, "blockers": {json.dumps(list(blockers))}, "collections": {{{counts}}}}}'
+    name = _encode(identity)
+
+    @cache
+    def told(blocking: tuple[str, ...]) -> str:
+        return _encode(list(dict.fromkeys(data_map.blockers[key].key for key in blocking)))
+
+    for subject, parts in groupby(rows, key=itemgetter(1)):
+        texts = absent.copy()
+        for _, _, number, text in parts:
+            texts[number] = text
+        blockers = told(tuple([key for key in keys if subject in in_the_way[key]]))
+        counts = ", ".join([text for text in texts if text])
+        yield f'{{"subject": {{{name}: {_encode(str(subject))}}}, "blockers": {blockers}, "collections": {{{counts}}}}}'

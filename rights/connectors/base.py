@@ -1,6 +1,6 @@
 """What every connector does, and the values it is asked with."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -11,6 +11,8 @@ from rights.kernel.plan import Fate
 from rights.kernel.retention import Rule
 
 Key = tuple[Any, ...]
+Subject = int | str
+"""Who a row is of, in a survey: a number where all the system's identity columns hold numbers, else text."""
 
 
 class ConnectorError(Exception):
@@ -66,7 +68,7 @@ class Everybody:
     """
 
     kind: str
-    values: tuple[str, ...] | None = None
+    values: tuple[Subject, ...] | None = None
     as_text: bool = False
 
 
@@ -135,17 +137,8 @@ class HeldGroup:
     count: int
 
 
-@dataclass(frozen=True)
-class SubjectFates:
-    """The words of a collection in a survey, each as JSON text: its name, and the key and rule that a count has."""
-
-    name: str
-    blocked: str
-    person: str
-    held: str
-    open_ended: str
-    gone: str
-    rule: str
+CountWriter = Callable[[Sequence[FateCount]], str]
+"""What a survey says of one collection of one subject, given its counts; of none where there is nothing."""
 
 
 class Snapshot(Protocol):
@@ -164,7 +157,7 @@ class Snapshot(Protocol):
         """By edge from another database, the keys of its rows that stay for a while."""
         ...
 
-    def list_subjects(self, conditions: Sequence[Condition | None]) -> list[frozenset[str]]:
+    def list_subjects(self, conditions: Sequence[Condition | None]) -> list[frozenset[Subject]]:
         """By condition, who has such a row; None: who has any row."""
         ...
 
@@ -175,10 +168,10 @@ class Snapshot(Protocol):
         ...
 
     def survey_fates(
-        self, policies: Mapping[str, Policy], words: Mapping[str, SubjectFates], *, subjects: Sequence[str] | None
-    ) -> Iterator[tuple[str, str]]:
-        """(subject, the counts of the collections in `words` as members of a JSON object), numbers by size, text by
-        its letters. `subjects` None: all."""
+        self, policies: Mapping[str, Policy], writers: Mapping[str, CountWriter], *, subjects: Sequence[Subject] | None
+    ) -> Iterator[tuple[Subject, str]]:
+        """(subject, what the writers of its collections say, with commas), numbers by size, text by its letters.
+        Equal counts are written once. `subjects` None: all."""
         ...
 
     def group_holds(self, policies: Mapping[str, Policy], collection: str) -> list[HeldGroup]: ...

@@ -1,21 +1,25 @@
 """Business systems that are SQL databases, through SQLAlchemy Core."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import DOMAIN
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.sql import Executable
 
 from portal.core.systems import UnknownSystem, system_url
 from rights.connectors.base import (
     Anchor,
+    CountWriter,
     Fact,
     FateCount,
     HeldGroup,
@@ -24,30 +28,35 @@ from rights.connectors.base import (
     Policy,
     Refused,
     Seed,
-    SubjectFates,
+    Subject,
     Unavailable,
 )
 from rights.connectors.sqlfates import (
-    BLOCKED,
     FIXED,
     GO,
     HOLD,
     HOLD_OPEN,
     MASKED,
     OUTSIDE,
-    PERSON,
     RESTRICT,
     Fates,
     mask_value,
 )
 from rights.connectors.sqlgraph import Graph
-from rights.connectors.sqlreach import Reach
+from rights.connectors.sqlprepare import Unhashed, run
+from rights.connectors.sqlreach import BIND, Reach
 from rights.datamap import Condition, DataMap, Edge, System
 from rights.kernel.clock import local_day
 from rights.kernel.plan import Fate
 
 ANSWER_SECONDS = 2
 ACT_SECONDS = 60
+SHOWN = 5
+"""How many rows that stand in the way a person is shown."""
+SURVEYED = 5_000
+"""How many lines of a survey are fetched at once."""
+TEXTS = 20_000
+"""How many texts of equal counts a survey keeps."""
 FATES = {HOLD: Fate.HOLD, HOLD_OPEN: Fate.HOLD, **{number: fate for fate, number in FIXED.items()}}
 _UNAVAILABLE = frozenset({"08", "53", "57"})
 """SQLSTATE classes of a server that is away, full or stopping; 40001 and 40P01 mean: try again."""
@@ -86,36 +95,54 @@ class SqlConnector:
 
     def erase(self, seed: Seed, policies: Mapping[str, Policy], collection: str, keys: Sequence[Key]) -> int:
         reach = Reach(self.graph, seed)
-        going = Fates(reach, policies).all()[collection]
-        table = self.graph.tables[collection]
-        columns = [table.c[name] for name in self.graph.key_columns(collection)]
-        lets_go = sa.tuple_(*columns).in_(sa.select(*reach.keys_of(going, collection)).where(going.c.f == GO))
-        where = sa.and_(reach.key_in(collection, keys), lets_go)
-        mask = self.graph.collections[collection].mask
-        with self._act() as connection:
+
+        def statement() -> sa.Update | sa.Delete:
+            going = Fates(reach, policies).all()[collection]
+            table = self.graph.tables[collection]
+            columns = [table.c[name] for name in self.graph.key_columns(collection)]
+            lets_go = sa.tuple_(*columns).in_(sa.select(*reach.keys_of(going, collection)).where(going.c.f == GO))
+            where = sa.and_(reach.key_in(collection), lets_go)
+            mask = self.graph.collections[collection].mask
             if mask and policies[collection].otherwise is Fate.MASK:
-                values = {name: mask_value(table.c[name], stated) for name, stated in mask.items()}
-                return connection.execute(sa.update(table).where(where).values(values)).rowcount
-            return connection.execute(sa.delete(table).where(where)).rowcount
+                masked = {name: mask_value(table.c[name], stated) for name, stated in mask.items()}
+                return sa.update(table).where(where).values(masked)
+            return sa.delete(table).where(where)
+
+        with self._act() as connection:
+            chosen = reach.bound_keys(collection, keys)
+            key = ("erase", collection)
+            return run(connection, reach, statement, *key, policies=policies.values(), values=chosen).rowcount
 
     def count_present(self, collection: str, keys: Sequence[Key]) -> int:
-        table = self.graph.tables[collection]
-        where = [Reach(self.graph, Seed({}, date.min)).key_in(collection, keys)]
-        mask = self.graph.collections[collection].mask
-        if mask:
-            masked = [table.c[name].is_not_distinct_from(mask_value(table.c[name], how)) for name, how in mask.items()]
-            where.append(~sa.and_(*masked))
+        reach = Reach(self.graph, Seed({}, date.min))
+
+        def statement() -> sa.Select[Any]:
+            table = self.graph.tables[collection]
+            where = [reach.key_in(collection)]
+            if mask := self.graph.collections[collection].mask:
+                same = (
+                    table.c[name].is_not_distinct_from(mask_value(table.c[name], how)) for name, how in mask.items()
+                )
+                where.append(~sa.and_(*same))
+            return sa.select(sa.func.count()).select_from(table).where(*where)
+
         with self._act() as connection:
-            return connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
+            values = reach.bound_keys(collection, keys)
+            return int(run(connection, reach, statement, "present", collection, values=values).scalar_one())
 
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int:
         """Write `new` where the person's rows still have `old`; a value changed meanwhile is left alone."""
         reach = Reach(self.graph, seed)
         table = self.graph.tables[collection]
-        same = sa.cast(table.c[column], sa.Text) == old
+
+        def statement() -> sa.Update:
+            same = sa.cast(table.c[column], sa.Text) == sa.bindparam(f"{BIND}old")
+            written = {column: sa.bindparam(f"{BIND}new", type_=table.c[column].type)}
+            return sa.update(table).where(reach.in_reach(collection), same).values(written)
+
         with self._act() as connection:
-            found = sa.update(table).where(reach.in_reach(collection), same).values({column: new})
-            return connection.execute(found).rowcount
+            values = {f"{BIND}old": old, f"{BIND}new": new}
+            return run(connection, reach, statement, "correct", collection, column, values=values).rowcount
 
     def set_fields(
         self, seed: Seed, collection: str, *, match: Mapping[str, Any], values: Mapping[str, Any], now: datetime,
@@ -124,15 +151,23 @@ class SqlConnector:
         """Set fields of the person's rows that match; `@today` and `@now` stand for the moment given."""
         reach = Reach(self.graph, seed)
         table = self.graph.tables[collection]
-        moments = {"@today": local_day(now), "@now": now}
-        written = {
-            name: moments.get(value, value) if isinstance(value, str) else value for name, value in values.items()
-        }
-        where = [reach.in_reach(collection), *(table.c[name] == value for name, value in match.items())]
-        if only_empty:
-            where.append(sa.and_(*(table.c[name].is_(None) for name in written)))
+        moments = {"@today": f"{BIND}today", "@now": f"{BIND}now"}
+
+        def written(name: str, value: Any) -> Any:
+            moment = moments.get(value) if isinstance(value, str) else None
+            return sa.bindparam(moment, type_=table.c[name].type) if moment else value
+
+        def statement() -> sa.Update:
+            where = [reach.in_reach(collection), *(table.c[name] == value for name, value in match.items())]
+            if only_empty:
+                where.append(sa.and_(*(table.c[name].is_(None) for name in values)))
+            return sa.update(table).where(*where).values({name: written(name, value) for name, value in values.items()})
+
+        key = ("set", collection, tuple(match.items()), tuple(values.items()), only_empty)
         with self._act() as connection:
-            return connection.execute(sa.update(table).where(*where).values(written)).rowcount
+            return run(
+                connection, reach, statement, *key, values={f"{BIND}today": local_day(now), f"{BIND}now": now}
+            ).rowcount
 
     def check(self) -> None:
         with self._act() as connection:
@@ -148,17 +183,10 @@ class SqlSnapshot:
     def read_facts(self, asked: Sequence[tuple[Condition, tuple[str, ...]]]) -> list[Fact]:
         found = []
         for condition, show in asked:
-            reach = self.reach.reach(condition.collection)
-            where = self.reach.where(reach, condition.collection, condition.when)
-            count = self.connection.execute(sa.select(sa.func.count()).select_from(reach).where(*where)).scalar_one()
+            count = self._run(partial(self._count_meeting, condition), "count", condition).scalar_one()
             shown: tuple[Mapping[str, str], ...] = ()
             if count and show:
-                table = self.graph.tables[condition.collection]
-                keys = sa.select(*self.reach.keys_of(reach, condition.collection)).where(*where)
-                columns = [table.c[name] for name in self.graph.key_columns(condition.collection)]
-                rows = self.connection.execute(
-                    sa.select(*(table.c[name] for name in show)).where(sa.tuple_(*columns).in_(keys)).limit(5)
-                )
+                rows = self._run(partial(self._show_meeting, condition, show), "show", condition, tuple(show))
                 shown = tuple(
                     {name: "" if value is None else str(value) for name, value in zip(show, row, strict=True)}
                     for row in rows
@@ -166,10 +194,28 @@ class SqlSnapshot:
             found.append(Fact(condition, count, shown))
         return found
 
+    def _count_meeting(self, condition: Condition) -> sa.Select[Any]:
+        reach = self.reach.reach(condition.collection)
+        where = self.reach.where(reach, condition.collection, condition.when)
+        return sa.select(sa.func.count()).select_from(reach).where(*where)
+
+    def _show_meeting(self, condition: Condition, show: Sequence[str]) -> sa.Select[Any]:
+        reach = self.reach.reach(condition.collection)
+        where = self.reach.where(reach, condition.collection, condition.when)
+        table = self.graph.tables[condition.collection]
+        keys = sa.select(*self.reach.keys_of(reach, condition.collection)).where(*where)
+        columns = [table.c[name] for name in self.graph.key_columns(condition.collection)]
+        return sa.select(*(table.c[name] for name in show)).where(sa.tuple_(*columns).in_(keys)).limit(SHOWN)
+
+    def _run(
+        self, build: Callable[[], Executable], *key: Hashable, policies: Iterable[Policy] = (), **options: Any
+    ) -> CursorResult[*tuple[Any, ...]]:
+        return run(self.connection, self.reach, build, *key, policies=policies, options=options)
+
     def read_links(self, edges: Sequence[Edge]) -> dict[Edge, Links]:
         found = {}
         for edge in edges:
-            rows = self.connection.execute(self.reach.links(edge)).all()
+            rows = self._run(partial(self.reach.links, edge), "links", edge).all()
             width = len(edge.source_fields)
             found[edge] = Links(
                 values=tuple(tuple(row[:width]) for row in rows), shared=tuple(bool(row[width]) for row in rows)
@@ -182,106 +228,135 @@ class SqlSnapshot:
         found = {}
         for edge in edges:
             width = len(edge.target_fields)
-            staying = self.connection.execute(fates.anchors(edge, rows[edge.target]))
+            staying = self._run(
+                partial(fates.anchors, edge, rows[edge.target]), "anchors", edge, policies=policies.values()
+            )
             found[edge] = tuple(
                 Anchor(tuple(row[:width]), blocked=row.b, open_ended=row.o, until=row.u) for row in staying
             )
         return found
 
-    def list_subjects(self, conditions: Sequence[Condition | None]) -> list[frozenset[str]]:
-        found = []
-        for condition in conditions:
-            if condition is None:
-                statement: Any = sa.select(sa.cast(self.reach.everyone().c.j, sa.Text))
-            else:
-                reach = self.reach.reach(condition.collection)
-                where = self.reach.where(reach, condition.collection, condition.when)
-                statement = sa.select(sa.cast(reach.c.j, sa.Text)).where(*where).distinct()
-            found.append(frozenset(self.connection.execute(statement).scalars()))
-        return found
+    def list_subjects(self, conditions: Sequence[Condition | None]) -> list[frozenset[Subject]]:
+        return [
+            frozenset([row[0] for row in self._run(partial(self._subjects, condition), "subjects", condition).all()])
+            for condition in conditions
+        ]
+
+    def _subjects(self, condition: Condition | None) -> sa.Select[Any]:
+        if condition is None:
+            return sa.select(self.reach.everyone().c.j)
+        reach = self.reach.reach(condition.collection)
+        where = self.reach.where(reach, condition.collection, condition.when)
+        return sa.select(reach.c.j).where(*where).distinct()
 
     def count_fates(self, policies: Mapping[str, Policy]) -> list[FateCount]:
-        statement = self.count_statement(policies)
-        if statement is None:
-            return []
-        found: dict[tuple[str, Fate], FateCount] = {}
         names = self._counted(policies)
-        for number, fate, count, first, last in self.connection.execute(statement):
-            collection = names[number]
-            value = policies[collection].otherwise if fate == GO else FATES[fate]
-            before = found.get((collection, value), FateCount(collection, value, 0))
-            found[(collection, value)] = FateCount(
-                collection=collection,
-                fate=value,
-                count=before.count + count,
-                open_ended=before.open_ended + (count if fate == HOLD_OPEN else 0),
-                first=first if fate == HOLD else before.first,
-                last=last if fate == HOLD else before.last,
-            )
-        return list(found.values())
+        if not names:
+            return []
+        counts: dict[int, list[tuple[Any, ...]]] = {}
+        for row in self._run(partial(self._count_statement, policies), "fates", policies=policies.values()):
+            counts.setdefault(row[0], []).append(tuple(row[1:]))
+        return [
+            total
+            for number, found in counts.items()
+            for total in _sum_fates(names[number], found, otherwise=policies[names[number]].otherwise)
+        ]
 
     def _counted(self, policies: Mapping[str, Policy]) -> list[str]:
         """What is counted. Secret rows are not, so that no answer takes longer where there are some."""
         return [key for key, item in self.graph.collections.items() if key in policies and not item.confidential]
 
-    def count_statement(self, policies: Mapping[str, Policy]) -> Any:
-        """Counts, first and last day by collection and fate, in one statement; None where there is nothing to count."""
-        fates = Fates(self.reach, policies)
+    def _count_statement(self, policies: Mapping[str, Policy]) -> Any:
+        """(collection's number, [subject,] fate, count, first, last day held), in one statement, by subject."""
+        reach = self.reach
+        fates = Fates(reach, policies)
         found = fates.all()
         parts = []
         for number, collection in enumerate(self._counted(policies)):
             totals = fates.totals(collection, found[collection])
-            parts.append(
-                sa.select(
-                    sa.literal(number, sa.Integer).label("n"),
-                    totals.c.f,
-                    sa.cast(sa.func.sum(totals.c.k), sa.BigInteger),
-                    sa.func.min(totals.c.a),
-                    sa.func.max(totals.c.z),
-                )
-                .where(totals.c.f.not_in([OUTSIDE, MASKED]))
-                .group_by(totals.c.f)
-            )
-        return sa.union_all(*parts) if parts else None
+            key = sa.literal(number, sa.Integer).label("n"), *reach.subject(totals), totals.c.f
+            if fates.is_linked(collection):
+                count = sa.cast(sa.func.sum(totals.c.k), sa.BigInteger).label("k")
+                days = sa.func.min(totals.c.a).label("a"), sa.func.max(totals.c.z).label("z")
+                part = sa.select(*key, count, *days).group_by(*reach.subject(totals), totals.c.f)
+            else:
+                part = sa.select(*key, totals.c.k, totals.c.a, totals.c.z)
+            parts.append(part.where(totals.c.f.not_in([OUTSIDE, MASKED])) if fates.may_be_left(collection) else part)
+        if not reach.many:
+            return sa.union_all(*parts)
+        together = sa.union_all(*parts).subquery("counts")
+        return sa.select(together).order_by(*_order(together.c.j))
 
     def explain(self, policies: Mapping[str, Policy]) -> str:
-        statement = self.count_statement(policies)
-        if statement is None:
+        if not self._counted(policies):
             return "-- nothing is counted"
+        statement = self._count_statement(policies)
         # Values stay out of it: an identity has no place in a terminal's history.
         return str(statement.compile(dialect=self.connection.dialect, compile_kwargs={"render_postcompile": True}))
 
     def survey_fates(
-        self, policies: Mapping[str, Policy], words: Mapping[str, SubjectFates], *, subjects: Sequence[str] | None
-    ) -> Iterator[tuple[str, str]]:
+        self, policies: Mapping[str, Policy], writers: Mapping[str, CountWriter], *, subjects: Sequence[Subject] | None
+    ) -> Iterator[tuple[Subject, str]]:
         seed = self.reach.seed
         if subjects is not None and seed.everybody:
             seed = replace(seed, everybody=replace(seed.everybody, values=tuple(subjects)))
-        statement = survey_statement(Reach(self.graph, seed), policies, words)
-        # Hundreds of thousands of lines are sorted; the server's default would sort them on disk.
+        snapshot = replace(self, reach=Reach(self.graph, seed))
+        # Hundreds of thousands of lines are sorted, which the server's default would do on disk; and all are fetched.
         self.connection.execute(sa.text("SET LOCAL work_mem = '64MB'"))
-        with self.connection.execute(statement, execution_options={"yield_per": 5000}) as rows:
-            for row in rows:
-                yield row[0], row[1]
+        self.connection.execute(sa.text("SET LOCAL cursor_tuple_fraction = 1"))
+        counted = self._counted(policies)
+        place = {counted.index(key): i for i, key in enumerate(writers) if key in counted}
+        nothing = [writer(()) for writer in writers.values()]
+
+        @lru_cache(maxsize=TEXTS)
+        def text(number: int, *counts: tuple[Any, ...]) -> str:
+            key = counted[number]
+            return writers[key](_sum_fates(key, counts, otherwise=policies[key].otherwise))
+
+        build = partial(snapshot._count_statement, policies)
+        with snapshot._run(build, "fates", policies=policies.values(), yield_per=SURVEYED) as result:
+            rows = chain.from_iterable(result.partitions())
+            for subject, group in groupby(rows, key=itemgetter(1)):
+                texts = nothing.copy()
+                counts: dict[int, list[tuple[Any, ...]]] = {}
+                for row in group:
+                    counts.setdefault(row[0], []).append(row[2:])
+                for number, found in counts.items():
+                    if number in place:
+                        texts[place[number]] = text(number, *found)
+                yield subject, ", ".join(texts)
 
     def group_holds(self, policies: Mapping[str, Policy], collection: str) -> list[HeldGroup]:
-        rows = Fates(self.reach, policies).all()[collection]
-        statement = (
-            sa.select(rows.c.t, rows.c.u, sa.func.count())
-            .where(rows.c.f.in_([HOLD, HOLD_OPEN, RESTRICT]))
-            .group_by(rows.c.t, rows.c.u)
-            .order_by(rows.c.u, rows.c.t)
-        )
-        return [HeldGroup(trigger, last, count) for trigger, last, count in self.connection.execute(statement)]
+        def statement() -> sa.Select[Any]:
+            rows = Fates(self.reach, policies).all()[collection]
+            return (
+                sa.select(rows.c.t, rows.c.u, sa.func.count())
+                .where(rows.c.f.in_([HOLD, HOLD_OPEN, RESTRICT]))
+                .group_by(rows.c.t, rows.c.u)
+                .order_by(rows.c.u, rows.c.t)
+            )
+
+        groups = self._run(statement, "holds", collection, policies=policies.values())
+        return [HeldGroup(trigger, last, count) for trigger, last, count in groups]
 
     def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int | None) -> list[Key]:
-        rows = Fates(self.reach, policies).all()[collection]
-        keys = self.reach.keys_of(rows, collection)
-        chosen = sa.select(*keys).where(rows.c.f == GO).order_by(*keys).limit(limit)
+        def statement(*, leaves_only: bool) -> sa.Select[Any]:
+            rows = Fates(self.reach, policies).all()[collection]
+            keys = self.reach.keys_of(rows, collection)
+            leaves = (~self._is_referred_to(rows, collection, key.pairs) for key in circular if leaves_only)
+            return sa.select(*keys).where(rows.c.f == GO, *leaves).order_by(*keys).limit(limit)
+
         # Of a table that refers to itself the leaves go first; where it goes round there are none, and all go at once.
-        leaves = [~self._is_referred_to(rows, collection, key.pairs) for key in self.graph.keys_to_itself(collection)]
-        found = self.connection.execute(chosen.where(*leaves)).all() if leaves else []
-        return [tuple(row) for row in found or self.connection.execute(chosen)]
+        circular = self.graph.keys_to_itself(collection)
+        for leaves_only in [True, False] if circular else [False]:
+            found = self._run(
+                partial(statement, leaves_only=leaves_only),
+                *("keys", collection, limit, leaves_only),
+                policies=policies.values(),
+            ).all()
+            if found:
+                break
+        return [tuple(row) for row in found]
 
     def _is_referred_to(self, rows: Any, collection: str, pairs: Sequence[tuple[str, str]]) -> Any:
         child = self.graph.tables[collection].alias("child")
@@ -291,10 +366,11 @@ class SqlSnapshot:
         return sa.exists(sa.select(sa.literal(1)).select_from(child).where(*links, ~itself))
 
     def read_values(self, collection: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-        table = self.graph.tables[collection]
-        chosen = [table.c[name] for name in columns]
-        rows = self.connection.execute(sa.select(*chosen).where(self.reach.in_reach(collection)).limit(200))
-        return [tuple(row) for row in rows]
+        def statement() -> sa.Select[Any]:
+            table = self.graph.tables[collection]
+            return sa.select(*(table.c[name] for name in columns)).where(self.reach.in_reach(collection)).limit(200)
+
+        return [tuple(row) for row in self._run(statement, "values", collection, tuple(columns))]
 
     def stream_rows(self, collection: str, *, redact: Sequence[str]) -> Iterator[Sequence[Any]]:
         table = self.graph.tables[collection]
@@ -304,86 +380,38 @@ class SqlSnapshot:
         keys = [table.c[name] for name in self.graph.key_columns(collection)]
         # An export may take long; the limit is on the first answer, not on reading.
         _limit(self.connection, ACT_SECONDS)
-        statement = sa.select(*columns).where(self.reach.in_reach(collection)).order_by(*keys)
-        with self.connection.execute(statement, execution_options={"yield_per": 1000}) as rows:
+
+        def statement() -> sa.Select[Any]:
+            return sa.select(*columns).where(self.reach.in_reach(collection)).order_by(*keys)
+
+        with self._run(statement, "rows", collection, tuple(redact), yield_per=1000) as rows:
             yield from rows
 
 
-def survey_statement(reach: Reach, policies: Mapping[str, Policy], words: Mapping[str, SubjectFates]) -> Any:
-    """(subject, text) for every subject: the counts of each collection as members of one JSON object.
-
-    The database writes the text: fetching each number and writing it here costs a multiple of counting them.
-    """
-    fates = Fates(reach, policies)
-    found = fates.all()
-    everyone = reach.everyone()
-    source: Any = everyone
-    texts = []
-    for number, (collection, said) in enumerate(words.items()):
-        totals = fates.totals(collection, found[collection])
-
-        def counted(*numbers: int, totals: Any = totals) -> Any:
-            return sa.func.sum(totals.c.k).filter(totals.c.f.in_(numbers))
-
-        summary = (
-            sa.select(
-                totals.c.j,
-                counted(GO).label("g"),
-                counted(HOLD, HOLD_OPEN).label("h"),
-                counted(BLOCKED).label("b"),
-                counted(PERSON).label("p"),
-                sa.func.min(totals.c.a).label("a"),
-                sa.func.max(totals.c.z).label("z"),
-            )
-            .group_by(totals.c.j)
-            .subquery(f"s{number}")
+def _sum_fates(collection: str, counts: Iterable[Sequence[Any]], *, otherwise: Fate) -> list[FateCount]:
+    """(fate as a number, count, first, last) as counts by fate: a hold to a day and an open one are one fate."""
+    found: dict[Fate, FateCount] = {}
+    for fate, count, first, last in counts:
+        value = otherwise if fate == GO else FATES[fate]
+        before = found.get(value)
+        is_open = fate == HOLD_OPEN
+        found[value] = FateCount(
+            collection=collection,
+            fate=value,
+            count=count + (before.count if before else 0),
+            open_ended=(count if is_open else 0) + (before.open_ended if before else 0),
+            first=before.first if before and is_open else first,
+            last=before.last if before and is_open else last,
         )
-        source = source.outerjoin(summary, summary.c.j == everyone.c.j)
-        texts.append(_survey_text(said, summary, masks=policies[collection].otherwise is Fate.MASK))
-    together = sa.func.concat_ws(", ", *texts)
-    order: list[Any] = [everyone.c.j]
-    if isinstance(everyone.c.j.type, sa.Text):
-        is_number = everyone.c.j.regexp_match("^[0-9]+$")
-        order = [sa.case((is_number, sa.func.length(everyone.c.j)), else_=0), everyone.c.j.collate("C")]
-    return sa.select(sa.cast(everyone.c.j, sa.Text), together).select_from(source).order_by(*order)
+    return list(found.values())
 
 
-def _survey_text(said: SubjectFates, summary: Any, *, masks: bool) -> Any:
-    """One member, `"collection": {…}`, as `format` writes it; the keys and rules are known words, no values."""
-
-    def number(column: Any) -> Any:
-        return sa.func.coalesce(column, 0)
-
-    def quoted(column: Any) -> Any:
-        return sa.func.coalesce('"' + sa.cast(column, sa.Text) + '"', "null")
-
-    zero = sa.literal(0)
-    goes = number(summary.c.g)
-    key = sa.case(
-        (number(summary.c.b) > 0, said.blocked),
-        (number(summary.c.p) > 0, said.person),
-        (sa.and_(number(summary.c.h) > 0, summary.c.z.is_(None)), said.open_ended),
-        (number(summary.c.h) > 0, said.held),
-        (goes > 0, said.gone),
-        else_="null",
-    )
-    form = (
-        said.name.replace("%", "%%")
-        + ': {"erase": %s, "mask": %s, "hold": %s, "blocked": %s, "person": %s, '
-        + '"first_release": %s, "last_release": %s, "rule": %s, "key": %s}'
-    )
-    return sa.func.format(
-        form,
-        zero if masks else goes,
-        goes if masks else zero,
-        number(summary.c.h),
-        number(summary.c.b),
-        number(summary.c.p),
-        quoted(summary.c.a),
-        quoted(summary.c.z),
-        sa.case((number(summary.c.h) > 0, said.rule), else_="null"),
-        key,
-    )
+def _order(subject: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:
+    """Numbers by their size, text by its letters and digits written as text as numbers."""
+    if not isinstance(subject.type, sa.Text):
+        return [subject]
+    is_number = subject.regexp_match("^[0-9]+$")
+    return [sa.case((is_number, sa.func.length(subject)), else_=0), subject.collate("C")]
 
 
 @lru_cache(maxsize=64)
@@ -402,7 +430,7 @@ def _engine(url: str) -> Engine:
 
 
 @lru_cache(maxsize=64)
-def _graph(system: str, digest: str, url: str, data_map: "_Unhashed") -> Graph:
+def _graph(system: str, digest: str, url: str, data_map: Unhashed[DataMap]) -> Graph:
     stated: System = data_map.value.systems[system]
     names = [item.name for item in data_map.value.of_system(system)]
     metadata = sa.MetaData()
@@ -427,19 +455,6 @@ def _graph(system: str, digest: str, url: str, data_map: "_Unhashed") -> Graph:
     return graph
 
 
-class _Unhashed:
-    """Carries a map past the cache's key: its digest stands for it."""
-
-    def __init__(self, value: DataMap) -> None:
-        self.value = value
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Unhashed)
-
-
 def open_system(system: str, data_map: DataMap) -> SqlConnector:
     """The connector of a stated system. Raises Unavailable where it cannot be reached, Refused where it differs."""
     try:
@@ -447,7 +462,7 @@ def open_system(system: str, data_map: DataMap) -> SqlConnector:
     except UnknownSystem as error:
         # Whoever reads many systems goes on without this one; its address may be set tomorrow.
         raise Unavailable(str(error)) from None
-    graph = _graph(system, data_map.digest, url, _Unhashed(data_map))
+    graph = _graph(system, data_map.digest, url, Unhashed(data_map))
     return SqlConnector(system=system, graph=graph, engine=_engine(url))
 
 

@@ -17,7 +17,6 @@ from rights.connectors.base import Policy
 from rights.connectors.sqlgraph import Graph, Origin
 from rights.connectors.sqlreach import Reach, converted, typed_value
 from rights.datamap import Collection, Edge
-from rights.kernel.clock import SHANGHAI
 from rights.kernel.plan import Fate
 from rights.kernel.retention import Count, Rule, duration_months
 
@@ -196,16 +195,10 @@ class Fates:
         """What is not the request's: confidential rows, and rows that came after it."""
         if item.confidential:
             return [sa.true()]
-        moment = self.reach.seed.scope_cutoff
-        if not item.cutoff or moment is None:
+        if not item.cutoff or self.reach.seed.scope_cutoff is None:
             return []
         column = self.reach.column(own, item.key, item.cutoff)
-        bound: object = moment
-        if isinstance(column.type, sa.Date):
-            bound = moment.astimezone(SHANGHAI).date()
-        elif isinstance(column.type, sa.DateTime) and not column.type.timezone:
-            bound = moment.astimezone(SHANGHAI).replace(tzinfo=None)
-        return [column > bound]
+        return [column > self.reach.scope(column.type)]
 
     def totals(self, collection: str, rows: CTE) -> CTE:
         """A collection's rows counted (`k`) by fate, and by what they hang on, with the first and last day held (`a`,
@@ -235,6 +228,15 @@ class Fates:
                 .cte(self.reach.name("t"))
             )
         return self._totals[rows]
+
+    def is_linked(self, collection: str) -> bool:
+        """Whether `totals` are told apart by what the rows hang on, beside their fate."""
+        return bool(self._links.get(collection))
+
+    def may_be_left(self, collection: str) -> bool:
+        """Whether some of the rows may be none of the request's (OUTSIDE), or done with (MASKED)."""
+        item = self.graph.collections[collection]
+        return bool(item.confidential or item.mask or (item.cutoff and self.reach.seed.scope_cutoff))
 
     def _goes_by_trigger(self, collection: str) -> bool:
         """Whether the day of a held row follows from its trigger alone: no condition, no exception, nothing on it."""

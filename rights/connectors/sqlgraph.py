@@ -49,6 +49,16 @@ class Graph:
             if edge.source in self._from:
                 self._from[edge.source].append(edge)
 
+    @cached_property
+    def identity_columns(self) -> list[tuple[str, str, str]]:
+        """(collection, column, kind) of what names a person."""
+        return [
+            (key, field.name, field.identity)
+            for key, item in self.collections.items()
+            for field in item.fields
+            if field.identity
+        ]
+
     def edges_into(self, collection: str) -> list[Edge]:
         """The ways into a collection, from this system and from others."""
         return self._into[collection]

@@ -9,9 +9,10 @@ Parents' keys are made distinct before the children are read, never the children
 multiple.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,8 @@ from rights.kernel.clock import SHANGHAI
 
 BIND_ROWS = 10_000
 """How many keys of another database are bound as one array."""
+BIND = "portal_"
+"""Begins the names of what a statement is asked with: SQLAlchemy would take a column's own name for a value to set."""
 _OPS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
     "eq": lambda column, value: column == value,
     "ne": lambda column, value: column != value,
@@ -54,6 +57,51 @@ class Reach:
         self._ways: dict[Edge, CTE] = {}
         self._circles: dict[frozenset[str], CTE] = {}
         self._number = 0
+        self._named = self._bind_identities()
+
+    # --- what a statement is asked with
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What this seed gives the statements of its shape."""
+        values: dict[str, Any] = {bind.key: value for bind, value in self._named.values()}
+        everybody, moment = self.seed.everybody, self.seed.scope_cutoff
+        if everybody and everybody.values is not None:
+            values[f"{BIND}subjects"] = list(everybody.values)
+        if moment is not None:
+            local = moment.astimezone(SHANGHAI)
+            days = {"day": local.date(), "local": local.replace(tzinfo=None), "moment": moment}
+            values |= {f"{BIND}scope_{name}": value for name, value in days.items()}
+        return values
+
+    @property
+    def shape(self) -> Hashable | None:
+        """What makes two seeds' statements the same but for `values`; None where it takes too much to say."""
+        seed = self.seed
+        if seed.links or seed.anchors or seed.found:
+            return None
+        everybody = seed.everybody
+        asked = everybody and (everybody.kind, everybody.as_text, everybody.values is None)
+        return tuple(self._named), asked, seed.today, seed.scope_cutoff is None
+
+    def scope(self, type_: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """The moment that bounds the request, as a column of this type holds it."""
+        if isinstance(type_, sa.Date):
+            return sa.bindparam(f"{BIND}scope_day", type_=type_)
+        aware = not isinstance(type_, sa.DateTime) or type_.timezone
+        return sa.bindparam(f"{BIND}scope_{'moment' if aware else 'local'}", type_=type_)
+
+    def _bind_identities(self) -> dict[tuple[str, str], tuple[sa.BindParameter[Any], Any]]:
+        """By collection and identity column, the person's value in the column's type; what it cannot be is left out."""
+        found = {}
+        for number, (collection, name, kind) in enumerate(self.graph.identity_columns):
+            value = self.seed.identities.get(kind)
+            if value is not None:
+                type_ = self.graph.tables[collection].c[name].type
+                typed = parse_identity(value, type_)
+                if typed is not None:
+                    found[collection, name] = sa.bindparam(f"{BIND}identity_{number}", type_=type_), typed
+        return found
 
     # --- columns
 
@@ -95,12 +143,23 @@ class Reach:
 
     # --- rows by key
 
-    def key_in(self, collection: str, keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
-        """That a table's row is one of `keys`."""
+    def key_in(self, collection: str, keys: Sequence[tuple[Any, ...]] | None = None) -> ColumnElement[bool]:
+        """That a table's row is one of `keys`; without them, of those that `bound_keys` gives when it runs."""
         columns = self._table_keys(collection)
+        arrays = [
+            sa.bindparam(None, [key[i] for key in keys], type_=sa.ARRAY(column.type))
+            if keys is not None
+            else sa.bindparam(f"{BIND}key_{i}", type_=sa.ARRAY(column.type))
+            for i, column in enumerate(columns)
+        ]
         if len(columns) == 1:
-            return columns[0] == sa.any_(sa.bindparam(None, [key[0] for key in keys], type_=sa.ARRAY(columns[0].type)))
-        return sa.tuple_(*columns).in_(keys)
+            return columns[0] == sa.any_(arrays[0])
+        named = [sa.column(f"k{i}", column.type) for i, column in enumerate(columns)]
+        given = sa.func.unnest(*arrays).table_valued(*named).render_derived(self.name("k"))
+        return sa.tuple_(*columns).in_(sa.select(*(given.c[f"k{i}"] for i in range(len(columns)))))
+
+    def bound_keys(self, collection: str, keys: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+        return {f"{BIND}key_{i}": [key[i] for key in keys] for i in range(len(self._table_keys(collection)))}
 
     def in_reach(self, collection: str) -> ColumnElement[bool]:
         """That a table's row is one of the person's."""
@@ -152,10 +211,7 @@ class Reach:
         for column in self._subject_columns(collection):
             part = sa.select(*labels, self._as_subject(column).label("j")).where(column.is_not(None))
             if self.seed.everybody and self.seed.everybody.values is not None:
-                typed = [typed_value(value, self._subject_type) for value in self.seed.everybody.values]
-                chosen = sa.bindparam(
-                    None, [value for value in typed if value is not None], type_=sa.ARRAY(self._subject_type)
-                )
+                chosen = sa.bindparam(f"{BIND}subjects", type_=sa.ARRAY(self._subject_type))
                 part = part.where(self._as_subject(column) == sa.any_(chosen))
             parts.append(part)
         for edge in ways:
@@ -319,23 +375,16 @@ class Reach:
     # --- identities
 
     def identities(self, collection: str) -> list[tuple[sa.Column[Any], Any]]:
-        """Identity columns with the person's value, parsed to the column's type; unparsable ones reach nothing."""
-        found = []
+        """Identity columns with the person's value; one that the column cannot hold reaches nothing."""
         table = self.graph.tables[collection]
-        for field in self.graph.collections[collection].fields:
-            value = self.seed.identities.get(field.identity or "")
-            if value is not None:
-                typed = parse_identity(value, table.c[field.name].type)
-                if typed is not None:
-                    found.append((table.c[field.name], typed))
-        return found
+        return [(table.c[name], bind) for (key, name), (bind, _) in self._named.items() if key == collection]
 
     def _subject_columns(self, collection: str) -> list[ColumnElement[Any]]:
-        kind = self.seed.everybody.kind if self.seed.everybody else None
+        wanted = self.seed.everybody.kind if self.seed.everybody else None
         table = self.graph.tables[collection]
-        return [table.c[field.name] for field in self.graph.collections[collection].fields if field.identity == kind]
+        return [table.c[name] for key, name, kind in self.graph.identity_columns if (key, kind) == (collection, wanted)]
 
-    @property
+    @cached_property
     def _subject_type(self) -> sa.types.TypeEngine[Any]:
         """The type of the subject column: the identity's own where all its columns agree, else text."""
         types = [column.type for key in self.graph.collections for column in self._subject_columns(key)]

@@ -1,5 +1,6 @@
 """The live data map: every live version's documents, parsed once per process and version."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -16,10 +17,12 @@ def load_live_map() -> DataMap:
 
 @lru_cache(maxsize=4)
 def _parse(versions: tuple[int, ...]) -> DataMap:
-    maps = [
-        parse_documents(version.documents)
-        for version in DataMapVersion.objects.filter(pk__in=versions).order_by("name")
-    ]
+    found = DataMapVersion.objects.filter(pk__in=versions).order_by("name")
+    return join_maps([parse_documents(version.documents) for version in found])
+
+
+def join_maps(maps: Sequence[DataMap]) -> DataMap:
+    """Maps that share no system as one."""
     blockers: dict[str, Blocker] = {}
     corrections: dict[str, Correction] = {}
     for item in maps:

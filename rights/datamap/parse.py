@@ -477,5 +477,6 @@ def _predicates(items: Any) -> tuple[Predicate, ...]:
     for item in items or ():
         if item["op"] == "in" and not isinstance(item.get("value"), list):
             raise _Missing("when", "the operator in needs a list.", "Write value: [a, b].")
-        found.append(Predicate(item["field"], item["op"], item.get("value")))
+        value = item.get("value")
+        found.append(Predicate(item["field"], item["op"], tuple(value) if isinstance(value, list) else value))
     return tuple(found)

@@ -1,5 +1,6 @@
 """One person in several databases: references, blockers and relationships that lead from one to another."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -13,9 +14,11 @@ import yaml
 from rights.connectors import sql
 from rights.connectors.registry import add_links, connect
 from rights.datamap import DataMap, FaultyMap, parse_documents
+from rights.datamap.live import join_maps
 from rights.kernel.plan import Fate, Plan
 from rights.kernel.states import Kind
 from rights.planning import Matter, make_plan, open_reading
+from rights.survey import shape, survey
 from tests.rights.zoo import NOW, RULES
 from tests.stack import Stack
 
@@ -221,3 +224,62 @@ def test_links_are_read_only_where_a_database_is_led_into(city: City) -> None:
     (links,) = add_links(seed, system="metro", data_map=make_map()).links.values()
     assert sorted(links.values) == [("100",), ("101",), ("x",)]
     assert set(links.shared) == {False}
+
+
+def test_everybodys_plans_over_two_live_maps_are_the_plans_of_each(city: City) -> None:
+    """The maps know the same people as text and as numbers, and each has a BLOCK.LOAN of its own."""
+    city.sql("metro", "CREATE TABLE rider (account int PRIMARY KEY, owes boolean); INSERT INTO rider VALUES (8, true)")
+    city.sql("metro", "INSERT INTO rider VALUES (10, false), (9, true)")
+    city.sql("crm", "INSERT INTO customer VALUES (3, '10'), (4, 'x7')")
+
+    def one(key: str, table: str, fields: list[str], predicate: dict[str, Any]) -> DataMap:
+        named = [
+            {"name": name, "fides_meta": {"identity": "account_no"} if name == "account" else {}} for name in fields
+        ]
+        governance = {
+            "systems": {key: {"schema": "public", "entity": key}},
+            "collections": {f"{key}.{table}": {"class": "CONS", "erase": {"method": "delete"}}},
+            "blockers": {"BLOCK.LOAN": {"in": f"{key}.{table}", "when": [predicate], "blocks": ["CONS"]}},
+        }
+        dataset = [{"fides_key": key, "name": key, "collections": [{"name": table, "fields": named}]}]
+        return parse_documents(
+            {"governance.yml": yaml.safe_dump(governance), "datasets/a.yml": yaml.safe_dump({"dataset": dataset})}
+        )
+
+    both = join_maps(
+        [
+            one("crm", "customer", ["id", "account"], {"field": "id", "op": "in", "value": [1, 3]}),
+            one("metro", "rider", ["account", "owes"], {"field": "owes", "op": "eq", "value": True}),
+        ]
+    )
+    found = [
+        json.loads(line)
+        for line in survey(kind=Kind.DELETION, identity="account_no", data_map=both, rules=RULES, now=NOW)
+    ]
+    assert [line["subject"]["account_no"] for line in found] == ["x7", "7", "8", "9", "10"]
+    told = {line["subject"]["account_no"]: line for line in found}
+    assert {who: line["blockers"] for who, line in told.items() if line["blockers"]} == {
+        "7": ["BLOCK.LOAN"],
+        "8": ["BLOCK.LOAN"],
+        "9": ["BLOCK.LOAN"],
+        "10": ["BLOCK.LOAN"],
+    }
+    counts = {
+        who: [
+            (line["collections"][key]["erase"], line["collections"][key]["blocked"])
+            for key in ("crm.customer", "metro.rider")
+        ]
+        for who, line in told.items()
+    }
+    # (may go, is blocked) in each: one company's loan is not in the way of the other's records.
+    assert counts == {
+        "x7": [(1, 0), (0, 0)],
+        "7": [(0, 1), (0, 0)],
+        "8": [(1, 0), (0, 1)],
+        "9": [(0, 0), (0, 1)],
+        "10": [(0, 1), (1, 0)],
+    }
+    for who, line in told.items():
+        matter = Matter(kind=Kind.DELETION, identities={"account_no": who})
+        alone = make_plan(matter, data_map=both, rules=RULES, now=NOW, wait=10)
+        assert line == shape(alone, line["subject"], both)
