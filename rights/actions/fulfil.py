@@ -15,11 +15,13 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, Sum
 
+from rights.actions import gates
 from rights.actions.steps import (
     LEASE,
     LOOK_AGAIN,
     LostLease,
     Postponed,
+    Stopped,
     Work,
     make_steps,
     release_matter,
@@ -132,22 +134,27 @@ def run_steps(request: Request, *, now: datetime) -> bool:
 
 def _run_claimed(request: Request, step: Step, *, now: datetime) -> bool:
     due = Q(state=Step.State.READY, not_before__lte=now) | Q(state=Step.State.RUNNING, lease_until__lt=now)
-    if not Step.objects.filter(due, pk=step.pk).update(
-        state=Step.State.RUNNING, fence=F("fence") + 1, attempts=F("attempts") + 1, lease_until=now + LEASE
-    ):
+    entry = gates.claim(step, due=due, lease=LEASE, now=now)
+    if isinstance(entry, gates.Shut):
+        Step.objects.filter(due, pk=step.pk, state=Step.State.READY).update(
+            not_before=entry.until, error=entry.reason[:300]
+        )
+    if not isinstance(entry, gates.Entry):
         return False
     step.refresh_from_db()
     matter = release_matter(request) if step.verb == "release" else matter_of(request)
     if matter is None:
         Step.objects.filter(pk=step.pk, fence=step.fence).update(state=Step.State.DONE, finished_at=now)
         return True
-    work = Work(step, request, matter, load_live_map(), active_rules(), now)
+    work = Work(step, request, matter, load_live_map(), active_rules(), now, shadow=entry.shadow)
     if step.attempts > MAX_ATTEMPTS:
         # Whatever ended the earlier attempts gave no reason: a worker that died each time, or a fault of our own.
         _give_up(work, f"Tried {MAX_ATTEMPTS} times without an end.")
         return False
     try:
         count = run_step(work)
+        if entry.was_failing:
+            gates.tell_answered(step.system)
         with transaction.atomic():
             work.write(state=Step.State.DONE, done=count, finished_at=work.moment(), error="", lease_until=None)
             record(
@@ -156,15 +163,22 @@ def _run_claimed(request: Request, step: Step, *, now: datetime) -> bool:
                 now=work.moment(),
                 body={"verb": step.verb, "collection": step.collection, "count": count, **_to_be_told(step)},
             )
+            gates.wake_next(step.system, now=now)
         return True
     except LostLease:
         return False
+    except Stopped as stopped:
+        _try_later(work, now + gates.MINUTE, reason=str(stopped), attempts=0)
     except Postponed:
         # Nothing failed: it may wait for years, and its attempts are not counted.
         _try_later(work, now + LOOK_AGAIN, reason="", attempts=0)
     except Refused as error:
+        if entry.was_failing:
+            gates.tell_answered(step.system)
         _give_up(work, str(error))
     except Unavailable as error:
+        if step.system in work.data_map.systems:
+            gates.tell_failed(step.system, now=now)
         if step.attempts >= MAX_ATTEMPTS:
             _give_up(work, str(error))
         else:

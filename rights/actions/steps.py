@@ -7,8 +7,10 @@ the fencing token, so that a worker stalled past its lease cannot report.
 """
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -17,17 +19,18 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Max
 
 from portal.core import keyring
+from rights.actions import gates
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
-from rights.connectors.base import HeldGroup, Key, Policy, Refused, Unavailable
+from rights.connectors.base import HeldGroup, Key, Policy, Refused, Snapshot, Unavailable
 from rights.connectors.registry import add_links, connect
 from rights.datamap import DataMap
 from rights.exports import write_package
 from rights.kernel.clock import local_day
-from rights.kernel.plan import Fate, Plan
+from rights.kernel.plan import GOING, Fate, Plan
 from rights.kernel.retention import Exemption, Rule
 from rights.kernel.states import Kind
 from rights.models import (
@@ -44,6 +47,7 @@ from rights.models import (
 from rights.notices import notify
 from rights.planning import (
     Matter,
+    Reading,
     closing_entities,
     find_first,
     group_label,
@@ -53,7 +57,11 @@ from rights.planning import (
 )
 from rights.queries import active_rules, exemptions_of, reviewed_collections
 
-BATCH_ROWS = 10_000
+LOOK_ROWS = 100_000
+"""How many keys one look takes into memory."""
+FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 50, 20_000
+ACT_SECONDS = 0.025
+"""How long acting on a batch may take: nobody else who writes the same rows waits much longer than twice that."""
 LEASE = timedelta(seconds=90)
 LOOK_AGAIN = timedelta(days=1)
 PACKAGE_DAYS = 7
@@ -62,6 +70,7 @@ EXPORT_ATTEMPTS = 6
 RELATIONSHIP = "relationship:"
 """A close step with this before a company's key writes down in the portal that the relationship ended."""
 _SEAL = "rights.batch"
+_BY_HAND = "Have it done by hand or take the system live, then try again."
 
 
 class LostLease(Exception):
@@ -70,6 +79,10 @@ class LostLease(Exception):
 
 class Postponed(Exception):
     """Nothing is wrong, but it is not the time: a fact has come in the way of a release."""
+
+
+class Stopped(Exception):
+    """Somebody has stopped the erasures of the system. `str()` says why."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,7 @@ class Work:
     data_map: DataMap
     rules: Sequence[Rule]
     now: datetime
+    shadow: bool = False
     begun: float = field(default_factory=time.monotonic)
 
     def moment(self) -> datetime:
@@ -191,7 +205,50 @@ def run_step(work: Work) -> int:
     if keys := work.step.params.get("keys"):
         found = {work.step.collection: tuple(_from_plain(keys))}
         work = replace(work, matter=replace(work.matter, found=found))
-    return actions[work.step.verb](work)
+    if work.shadow and work.step.verb in gates.CHANGING:
+        return _only_count(work)
+    with _kept_alive(work):
+        return actions[work.step.verb](work)
+
+
+def _only_count(work: Work) -> int:
+    """What a system in shadow mode would have done. Where there is nothing left to do, somebody has done it by hand."""
+    step = work.step
+    if step.verb not in gates.ERASING:
+        raise Refused(
+            f"{step.system} is in shadow mode: {step.collection} would have been changed ({step.verb}). {_BY_HAND}"
+        )
+    with _reading(work) as (snapshot, reading):
+        counts = [count for count in snapshot.count_fates(reading.policies) if count.collection == step.collection]
+    going = sum(count.count for count in counts if count.fate in GOING)
+    if going:
+        raise Refused(
+            f"{step.system} is in shadow mode: {going} of {step.collection} would have been erased. {_BY_HAND}"
+        )
+    return 0
+
+
+@contextmanager
+def _kept_alive(work: Work) -> Iterator[None]:
+    """Renew the lease while a step acts: one statement of a business system may take longer than it lasts."""
+    over = threading.Event()
+
+    def renew() -> None:
+        try:
+            while not over.wait(LEASE.total_seconds() / 3):
+                mine = Step.objects.filter(pk=work.step.pk, fence=work.step.fence, state=Step.State.RUNNING)
+                if not mine.update(lease_until=work.moment() + LEASE):
+                    return
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=renew, name=f"lease-{work.step.pk}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def as_params(keys: Sequence[Key] | None) -> dict[str, Any]:
@@ -200,34 +257,61 @@ def as_params(keys: Sequence[Key] | None) -> dict[str, Any]:
 
 
 def _erase(work: Work) -> int:
-    step, collection = work.step, work.step.collection
-    connector = connect(step.system, work.data_map)
-    unmoved: list[Key] = []
+    """Look, then act on what was seen batch by batch; until a look is empty."""
+    left_open = work.step.batches.filter(closed_at__isnull=True).first()
+    if left_open:
+        _act(work, open_keys(bytes(left_open.keys or b"")), batch=left_open)
+    size, unmoved = FIRST_BATCH, False
     while True:
-        # Read anew for each batch: an exception that is approved meanwhile keeps what is not gone yet.
-        matter = with_facts(work.matter, subject=work.request.subject, request=work.request)
-        with open_reading(matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
-            snapshot,
-            reading,
-        ):
-            policies = reading.policies
-            batch = Batch.objects.filter(step=step, closed_at__isnull=True).first()
-            keys = (
-                open_keys(bytes(batch.keys or b""))
-                if batch
-                else snapshot.find_keys(policies, collection, limit=BATCH_ROWS)
-            )
+        with _reading(work) as (snapshot, reading):
+            keys = snapshot.find_keys(reading.policies, work.step.collection, limit=LOOK_ROWS)
         if not keys:
-            return step.done
-        if keys == unmoved:
-            raise Refused(f"The system {step.system} reported no error but erased nothing of {collection}.")
-        if batch is None:
-            batch = _open_batch(work, keys)
-        connector.erase(reading.seed, policies, collection, keys)
-        left = connector.count_present(collection, keys)
-        _close_batch(work, batch, gone=len(keys) - left)
-        # They may have stayed because they no longer may go; only if the next look lets them go again is it a refusal.
-        unmoved = keys if left == len(keys) else []
+            return work.step.done
+        if unmoved:
+            # They may have stayed because they no longer might go; but this look lets them go again.
+            raise Refused(
+                f"The system {work.step.system} reported no error but erased nothing of {work.step.collection}."
+            )
+        before = work.step.done
+        while keys:
+            chosen, keys = keys[:size], keys[size:]
+            size = _next_size(len(chosen), _act(work, chosen))
+        unmoved = work.step.done == before
+
+
+def _act(work: Work, keys: list[Key], *, batch: Batch | None = None) -> float:
+    """One batch by the protocol: persist the keys, act on them and the plan's predicate, look at them, record, shred.
+
+    The policies are read anew: an exception that is approved meanwhile keeps what is not gone yet.
+    """
+    if why := gates.erasing_stopped(work.step.system):
+        raise Stopped(why)
+    with _reading(work) as (_, reading):
+        pass
+    batch = batch or _open_batch(work, keys)
+    connector = connect(work.step.system, work.data_map)
+    begun = time.monotonic()
+    connector.erase(reading.seed, reading.policies, work.step.collection, keys)
+    seconds = time.monotonic() - begun
+    _close_batch(work, batch, gone=len(keys) - connector.count_present(work.step.collection, keys))
+    return seconds
+
+
+def _next_size(size: int, seconds: float) -> int:
+    """A batch that takes about `ACT_SECONDS`, not more than twice the last one."""
+    wanted = int(size * min(2.0, ACT_SECONDS / max(seconds, 0.001)))
+    return max(SMALLEST_BATCH, min(wanted, LARGEST_BATCH))
+
+
+@contextmanager
+def _reading(work: Work) -> Iterator[tuple[Snapshot, Reading]]:
+    """The step's system and the policies as they are now."""
+    matter = with_facts(work.matter, subject=work.request.subject, request=work.request)
+    with open_reading(matter, system=work.step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
+        snapshot,
+        reading,
+    ):
+        yield snapshot, reading
 
 
 def _open_batch(work: Work, keys: Sequence[Key]) -> Batch:
@@ -625,6 +709,6 @@ def steps_in_order(steps: Sequence[Step], *, now: datetime) -> Iterator[Step]:
 
 
 __all__ = [
-    "LEASE", "LOOK_AGAIN", "LostLease", "Postponed", "Unavailable", "Work", "make_steps", "release_matter", "run_step",
-    "steps_in_order",
+    "LEASE", "LOOK_AGAIN", "LostLease", "Postponed", "Stopped", "Unavailable", "Work", "make_steps", "release_matter",
+    "run_step", "steps_in_order",
 ]  # fmt: skip

@@ -94,7 +94,8 @@ class SqlConnector:
         return self.graph.found_first
 
     def erase(self, seed: Seed, policies: Mapping[str, Policy], collection: str, keys: Sequence[Key]) -> int:
-        reach = Reach(self.graph, seed)
+        # Of a large table only the batch is judged again, where that needs no other row of it.
+        reach = Reach(self.graph, seed, only=collection if self.graph.is_leaf(collection) else None)
 
         def statement() -> sa.Update | sa.Delete:
             going = Fates(reach, policies).all()[collection]

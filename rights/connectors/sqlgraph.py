@@ -174,6 +174,12 @@ class Graph:
         stated = list(item.key_fields) or [field.name for field in item.fields if field.primary_key]
         return [column.name for column in table.primary_key.columns] or stated
 
+    def is_leaf(self, collection: str) -> bool:
+        """Whether nothing is found through its rows, and nothing hangs on them: each is judged by itself."""
+        return not (self._from[collection] or self.circles[collection]) and all(
+            key.parent != collection for key in self.foreign_keys
+        )
+
     def names_a_row(self, collection: str, columns: Iterable[str]) -> bool:
         """Whether these columns hold the whole key, so that a value of them is at most one row's."""
         return set(self.key_columns(collection)) <= set(columns)

@@ -47,9 +47,11 @@ _CANONICAL_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 class Reach:
     """The rows of one seed against one graph; CTEs are made once and shared."""
 
-    def __init__(self, graph: Graph, seed: Seed) -> None:
+    def __init__(self, graph: Graph, seed: Seed, *, only: str | None = None) -> None:
+        """`only`: a collection of which the rows asked about are the `bound_keys`."""
         self.graph = graph
         self.seed = seed
+        self.only = only
         self.many = seed.everybody is not None
         self._reach: dict[str, CTE] = {}
         self._own: dict[str, CTE] = {}
@@ -201,7 +203,8 @@ class Reach:
         found += [self._led(table, edge) for edge in ways]
         if keys := self.seed.found.get(collection):
             found.append(self.key_in(collection, keys))
-        return sa.select(*labels).where(sa.or_(*found) if found else sa.false())
+        chosen = [self.key_in(collection)] if collection == self.only else []
+        return sa.select(*labels).where(sa.or_(*found) if found else sa.false(), *chosen)
 
     def _select_many(
         self, collection: str, labels: Sequence[ColumnElement[Any]], ways: Sequence[Edge]

@@ -3,6 +3,7 @@
 from rights.models.calendar import CalendarYear, KindLimit
 from rights.models.consent import ConsentEvent, CorrectionRecord
 from rights.models.datamap import DataMapVersion
+from rights.models.gates import Gate
 from rights.models.handling import Fee, PolicyVersion, Proof
 from rights.models.messages import Notice
 from rights.models.requests import Batch, Decision, Event, Move, Package, Question, Request, Step
@@ -24,6 +25,7 @@ __all__ = [
     "Decision",
     "Event",
     "Fee",
+    "Gate",
     "Hold",
     "HoldRevision",
     "KindLimit",

@@ -199,6 +199,7 @@ class Step(models.Model):
     done = models.BigIntegerField(default=0)
     digest = models.CharField(max_length=80, blank=True)
     error = models.CharField(max_length=300, blank=True)
+    started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -210,6 +211,8 @@ class Step(models.Model):
         )
         indexes = (
             models.Index(fields=["not_before", "id"], name="step_due", condition=Q(state__in=["ready", "running"])),
+            models.Index(fields=["system"], name="step_running", condition=Q(state="running")),
+            models.Index(fields=["system", "-started_at"], name="step_started"),
         )
 
     def __str__(self) -> str:

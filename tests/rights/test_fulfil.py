@@ -95,7 +95,7 @@ def test_an_approved_deletion_does_each_thing_once_and_closes(shop: Shop, approv
 def test_a_worker_that_dies_anywhere_leaves_nothing_that_the_next_one_does_not_finish(
     shop: Shop, approved: Request, monkeypatch: pytest.MonkeyPatch, owner: type, method: str, when: str, nth: int
 ) -> None:
-    monkeypatch.setattr(steps, "BATCH_ROWS", 2)
+    monkeypatch.setattr(steps, "LOOK_ROWS", 2)
     with monkeypatch.context() as patch:
         die_at(patch, owner, method, when=when, nth=nth)
         with pytest.raises(Killed):

@@ -1,0 +1,213 @@
+"""The gates of the business systems: who may act on a system now, and who opens and closes them.
+
+A worker asks at each claim, and while it erases before each batch. Everything is in PostgreSQL: a gate that is closed
+is closed for all workers at once, and stays so when they are killed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import SystemRandom
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from accounts.permissions import can
+from portal.core import ledger
+from portal.core.wake import wake
+from rights.kernel.states import State
+from rights.models import Gate, Step
+from rights.transitions import ADVANCE
+
+ERASING = frozenset({"erase", "mask", "release"})
+"""What the switch stops. What only ends a use, or writes down what is held, goes on: it can be taken back."""
+CHANGING = ERASING | {"close", "consent", "correct"}
+"""What a system in shadow mode is spared."""
+TRUSTED = 5
+"""After so many failures in a row a system is left alone for a while; then one step tries again for all."""
+REST, LONGEST_REST = timedelta(seconds=30), timedelta(minutes=15)
+MINUTE = timedelta(minutes=1)
+FULL = timedelta(seconds=2)
+_JITTER = SystemRandom()
+
+
+class CannotSet(Exception):
+    """A gate that this person cannot set so; `str()` says why."""
+
+
+@dataclass(frozen=True)
+class Shut:
+    """Not now: look again then. `reason` is for the desk."""
+
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The step is ours. `shadow`: the system is counted only; `was_failing`: it had not answered before."""
+
+    shadow: bool
+    was_failing: bool
+
+
+def claim(step: Step, *, due: Q, lease: timedelta, now: datetime) -> Entry | Shut | None:
+    """Take a step if its gates let it through; None where `due` no longer holds of it: somebody else has it."""
+    taken = {
+        "state": Step.State.RUNNING,
+        "fence": F("fence") + 1,
+        "attempts": F("attempts") + 1,
+        "lease_until": now + lease,
+        "started_at": now,
+    }
+    gates = _gates_of(step.system)
+    mine = gates.get(step.system)
+    entry = Entry(shadow=bool(mine and mine.shadow), was_failing=bool(mine and mine.failures))
+    if not (mine and (mine.is_limited or mine.closed_until)):
+        shut = _stop(gates, step, now=now)
+        return shut or (entry if Step.objects.filter(due, pk=step.pk).update(**taken) else None)
+    with transaction.atomic():
+        # The lock makes one of two workers see what the other took.
+        gates[step.system] = mine = Gate.objects.select_for_update().get(pk=step.system)
+        shut = _stop(gates, step, now=now) or _rest(mine, now=now) or _full(mine, now=now)
+        if shut:
+            return shut
+        if not Step.objects.filter(due, pk=step.pk).update(**taken):
+            return None
+        if mine.closed_until:
+            # This one tries for all; the others wait until it is known how it went.
+            Gate.objects.filter(pk=mine.pk).update(closed_until=now + lease)
+    return entry
+
+
+def erasing_stopped(system: str) -> str:
+    """Why nothing of a system is erased now; empty where it may be."""
+    return next((_told(gate) for gate in _gates_of(system).values() if gate.stopped_at), "")
+
+
+def tell_answered(system: str) -> None:
+    """A step on the system came to an end: whatever it was, the system answers."""
+    Gate.objects.filter(pk=system, failures__gt=0).update(failures=0, closed_until=None)
+
+
+def tell_failed(system: str, *, now: datetime) -> None:
+    """The system did not answer. Too often in a row, and it is left alone, twice as long each time."""
+    with transaction.atomic():
+        Gate.objects.get_or_create(pk=system)
+        gate = Gate.objects.select_for_update().get(pk=system)
+        gate.failures += 1
+        if gate.failures >= TRUSTED:
+            rest = min(REST * 2 ** min(gate.failures - TRUSTED, 10), LONGEST_REST)
+            gate.closed_until = now + rest * _JITTER.uniform(0.8, 1.2)
+        gate.save(update_fields=["failures", "closed_until"])
+
+
+def wake_next(system: str, *, now: datetime) -> None:
+    """A place has come free on a limited system: the next that waits for it need not wait for a tick."""
+    if not Gate.objects.filter(pk=system).exclude(at_once=None).exists():
+        return
+    waiting = Step.objects.filter(system=system, state=Step.State.READY, not_before__lte=now + FULL)
+    first = waiting.exclude(request__state=State.REVIEW).order_by("request__priority", "request__started_on").first()
+    if first:
+        Step.objects.filter(pk=first.pk, state=Step.State.READY).update(not_before=now)
+        wake(ADVANCE, request_id=str(first.request_id))
+
+
+# --- who sets them
+
+
+def stop_erasures(*, system: str, reason: str, by: User, now: datetime) -> None:
+    """Erase nothing more of a system (`Gate.EVERY`: of none), from the next batch on. Raises CannotSet."""
+    _require(by, "request.decide", "console.edit")
+    if not reason.strip():
+        raise CannotSet(_("Write why nothing is to be erased: whoever finds it stopped has to know."))
+    _set(system, "erasures_stopped", by=by, now=now, stopped_at=now, stopped_by=by, reason=reason.strip()[:300])
+
+
+def resume_erasures(*, system: str, by: User, now: datetime) -> None:
+    """Let erasures go on, and wake what waited. Raises CannotSet."""
+    _require(by, "console.edit", "console.view")
+    if not Gate.objects.filter(pk=system, stopped_at__isnull=False).exists():
+        raise CannotSet(_("Erasures are not stopped there."))
+    _set(system, "erasures_resumed", by=by, now=now, stopped_at=None, stopped_by=None, reason="")
+    waiting = Step.objects.filter(state=Step.State.READY, verb__in=ERASING, not_before__gt=now)
+    if system != Gate.EVERY:
+        waiting = waiting.filter(system=system)
+    # What waits for its day or for a system that is away names no stop.
+    waiting.filter(error__startswith=_STOPPED).update(not_before=now, error="")
+
+
+def set_shadow(*, system: str, shadow: bool, by: User, now: datetime) -> None:
+    """Let a system be counted only, or take it live. Raises CannotSet."""
+    _require(by, "console.edit")
+    _set(system, "shadow_begun" if shadow else "shadow_ended", by=by, now=now, shadow=shadow)
+
+
+def set_limits(*, system: str, at_once: int | None, per_minute: int | None, by: User, now: datetime) -> None:
+    """Bound the steps on a system; None: no bound. Raises CannotSet."""
+    _require(by, "console.edit")
+    for limit in (at_once, per_minute):
+        if limit is not None and limit < 1:
+            raise CannotSet(_("A limit lets at least one step through; stop the erasures instead."))
+    body = {"at_once": at_once, "per_minute": per_minute}
+    _set(system, "limits_set", by=by, now=now, body=body, at_once=at_once, per_minute=per_minute)
+
+
+def _set(
+    system: str, event: str, *, by: User, now: datetime, body: Mapping[str, int | None] | None = None, **fields: Any
+) -> None:
+    with transaction.atomic():
+        gate, _made = Gate.objects.get_or_create(pk=system)
+        Gate.objects.filter(pk=system).update(**fields)
+        ledger.append(chain=gate.chain, kind=event, body={"system": system, "by": str(by.pk), **(body or {})}, now=now)
+
+
+def _require(user: User, *permissions: str) -> None:
+    if not any(can(user, permission) for permission in permissions):
+        raise CannotSet(_("Your role does not set the gates of the systems."))
+
+
+# --- one gate
+
+
+_STOPPED = "Erasures are stopped"
+
+
+def _gates_of(system: str) -> dict[str, Gate]:
+    return Gate.objects.in_bulk([Gate.EVERY, system])
+
+
+def _told(gate: Gate) -> str:
+    where = "everywhere" if gate.system == Gate.EVERY else f"in {gate.system}"
+    return f"{_STOPPED} {where}: {gate.reason}"
+
+
+def _stop(gates: Mapping[str, Gate], step: Step, *, now: datetime) -> Shut | None:
+    if step.verb not in ERASING:
+        return None
+    stopped = next((gate for gate in gates.values() if gate.stopped_at), None)
+    return Shut(now + MINUTE, _told(stopped)) if stopped else None
+
+
+def _rest(gate: Gate, *, now: datetime) -> Shut | None:
+    if gate.closed_until is None or gate.closed_until <= now:
+        return None
+    return Shut(
+        gate.closed_until, f"The system {gate.system} has not answered {gate.failures} times; it is left alone."
+    )
+
+
+def _full(gate: Gate, *, now: datetime) -> Shut | None:
+    steps = Step.objects.filter(system=gate.system)
+    if gate.at_once is not None and (
+        steps.filter(state=Step.State.RUNNING, lease_until__gte=now).count() >= gate.at_once
+    ):
+        return Shut(now + FULL, "")
+    if gate.per_minute is not None:
+        begun = steps.filter(started_at__gt=now - MINUTE).order_by("-started_at").values_list("started_at", flat=True)
+        if len(latest := list(begun[: gate.per_minute])) == gate.per_minute and latest[-1]:
+            return Shut(latest[-1] + MINUTE, "")
+    return None
