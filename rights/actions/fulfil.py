@@ -5,7 +5,9 @@ is found by the next tick.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from random import SystemRandom
 from typing import Any
 from uuid import UUID
@@ -13,7 +15,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, Sum
+from django.db.models import F, Sum
 
 from rights.actions import gates
 from rights.actions.steps import (
@@ -28,15 +30,16 @@ from rights.actions.steps import (
     run_step,
     steps_in_order,
 )
-from rights.actions.submit import defer, matter_of, route
+from rights.actions.submit import defer, route, stated_matter
 from rights.connectors.base import ConnectorError, Refused, Unavailable
 from rights.datamap import Consent, DataMap, load_live_map
 from rights.kernel.clock import local_day
 from rights.kernel.plan import GOING, Fate, Plan, exceeds
+from rights.kernel.retention import Rule
 from rights.kernel.states import Kind, State
 from rights.models import Request, Step
 from rights.notices import notify
-from rights.planning import is_retained, make_plan
+from rights.planning import Matter, is_retained, make_plan, with_facts
 from rights.queries import active_rules, backups_clear, due_of, open_steps
 from rights.transitions import StaleRequest, move, record
 
@@ -48,41 +51,68 @@ MAX_ATTEMPTS = 8
 MAX_ROUNDS = 20
 
 
+@dataclass
+class Look:
+    """One look at a request: what does not change while it lasts is read once."""
+
+    now: datetime
+    _stated: Matter | None = None
+
+    @cached_property
+    def data_map(self) -> DataMap:
+        return load_live_map()
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        return active_rules()
+
+    def stated(self, request: Request) -> Matter:
+        """The matter without the facts that may change: a decision and what it decides about stand."""
+        if self._stated is None:
+            self._stated = stated_matter(request)
+        return self._stated
+
+    def matter(self, request: Request) -> Matter:
+        return with_facts(self.stated(request), subject=request.subject, request=request)
+
+
 def advance(*, request_id: UUID, now: datetime) -> None:
     """Take a request as far as it goes now. Harmless to call at any time, by any number of workers."""
+    look = Look(now)
     try:
         for _ in range(MAX_ROUNDS):
             request = Request.objects.select_related("subject", "filed_by").get(pk=request_id)
-            if not _advance_once(request, now=now):
+            if not _advance_once(request, look):
                 return
     except StaleRequest as stale:
         # Another worker was first; what is left to do is its, or the next tick's.
         log.info("advance_stale", request=str(request_id), reason=str(stale))
 
 
-def _advance_once(request: Request, *, now: datetime) -> bool:
+def _advance_once(request: Request, look: Look) -> bool:
     """One move or step; whether it may be worth looking again."""
+    now = look.now
     match State(request.state):
         case State.CHECKING:
             route(request, now=now)
             return request.state != State.CHECKING
         case State.ACTING if request.act_after is not None:
-            return now >= request.act_after and start_round(request, now=now)
+            return now >= request.act_after and start_round(request, look)
         case State.ACTING:
-            return run_steps(request, now=now) or finish_round(request, now=now)
+            return run_steps(request, look) or finish_round(request, look)
         case State.DEFERRED if request.check_after and now >= request.check_after:
-            return run_steps(request, now=now) or check_blockers(request, now=now)
+            return run_steps(request, look) or check_blockers(request, look)
         case State.DRAFT:
             return False
         case _:
             # Whatever the request waits for, what it holds is released on its day.
-            return run_steps(request, now=now)
+            return run_steps(request, look)
 
 
-def start_round(request: Request, *, now: datetime) -> bool:
+def start_round(request: Request, look: Look) -> bool:
     """Plan again and write the steps. What exceeds the approval goes back to review."""
-    data_map, matter = load_live_map(), matter_of(request)
-    fresh = make_plan(matter, data_map=data_map, rules=active_rules(), now=now, wait=WORKER_WAIT)
+    data_map, matter, now = look.data_map, look.matter(request), look.now
+    fresh = make_plan(matter, data_map=data_map, rules=look.rules, now=now, wait=WORKER_WAIT)
     if fresh.unknown and matter.kind is not Kind.ACCESS:
         Request.objects.filter(pk=request.pk, act_after=request.act_after).update(act_after=now + timedelta(minutes=5))
         return False
@@ -104,7 +134,7 @@ def start_round(request: Request, *, now: datetime) -> bool:
         defer(request, plan=fresh, now=now, act_after=None)
         return False
     try:
-        steps = make_steps(request, plan=fresh, matter=matter, data_map=data_map, now=now)
+        steps = make_steps(request, plan=fresh, matter=matter, data_map=data_map, rules=look.rules, now=now)
     except ConnectorError as error:
         # It answered a moment ago; the round is planned anew when it does again.
         log.warning("round_postponed", request=str(request.pk), reason=str(error))
@@ -122,31 +152,30 @@ def start_round(request: Request, *, now: datetime) -> bool:
     return True
 
 
-def run_steps(request: Request, *, now: datetime) -> bool:
+def run_steps(request: Request, look: Look) -> bool:
     """Run what may run; whether anything was done."""
     done = False
-    for step in steps_in_order(list(request.steps.exclude(state=Step.State.DONE)), now=now):
+    for step in steps_in_order(list(request.steps.exclude(state=Step.State.DONE)), now=look.now):
         if step.state == Step.State.DEAD:
             continue
-        done = _run_claimed(request, step, now=now) or done
+        done = _run_claimed(request, step, look) or done
     return done
 
 
-def _run_claimed(request: Request, step: Step, *, now: datetime) -> bool:
-    due = Q(state=Step.State.READY, not_before__lte=now) | Q(state=Step.State.RUNNING, lease_until__lt=now)
-    entry = gates.claim(step, due=due, lease=LEASE, now=now)
+def _run_claimed(request: Request, step: Step, look: Look) -> bool:
+    now = look.now
+    entry = gates.claim(step, lease=LEASE, now=now)
     if isinstance(entry, gates.Shut):
-        Step.objects.filter(due, pk=step.pk, state=Step.State.READY).update(
-            not_before=entry.until, error=entry.reason[:300]
+        Step.objects.filter(pk=step.pk, fence=step.fence, state=Step.State.READY).update(
+            not_before=entry.until, error=(entry.reason or step.error)[:300]
         )
     if not isinstance(entry, gates.Entry):
         return False
-    step.refresh_from_db()
-    matter = release_matter(request) if step.verb == "release" else matter_of(request)
+    matter = release_matter(request) if step.verb == "release" else look.stated(request)
     if matter is None:
         Step.objects.filter(pk=step.pk, fence=step.fence).update(state=Step.State.DONE, finished_at=now)
         return True
-    work = Work(step, request, matter, load_live_map(), active_rules(), now, shadow=entry.shadow)
+    work = Work(step, request, matter, look.data_map, look.rules, now, shadow=entry.shadow)
     if step.attempts > MAX_ATTEMPTS:
         # Whatever ended the earlier attempts gave no reason: a worker that died each time, or a fault of our own.
         _give_up(work, f"Tried {MAX_ATTEMPTS} times without an end.")
@@ -163,7 +192,8 @@ def _run_claimed(request: Request, step: Step, *, now: datetime) -> bool:
                 now=work.moment(),
                 body={"verb": step.verb, "collection": step.collection, "count": count, **_to_be_told(step)},
             )
-            gates.wake_next(step.system, now=now)
+            if entry.is_limited:
+                gates.wake_next(step.system, now=now)
         return True
     except LostLease:
         return False
@@ -209,15 +239,16 @@ def _give_up(work: Work, reason: str) -> None:
         record(work.request, event="step_dead", now=work.moment(), body={"collection": work.step.collection})
 
 
-def finish_round(request: Request, *, now: datetime) -> bool:
+def finish_round(request: Request, look: Look) -> bool:
     """All steps are done: go on with what has come free, wait for what blocks, or close."""
+    now = look.now
     if open_steps(request).exists():
         return False
     kind = Kind(request.kind)
     if kind in {Kind.ACCESS, Kind.CORRECTION}:
         close(request, plan=None, now=now)
         return False
-    fresh = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=WORKER_WAIT)
+    fresh = make_plan(look.matter(request), data_map=look.data_map, rules=look.rules, now=now, wait=WORKER_WAIT)
     if fresh.unknown:
         return False
     if (fresh.count(*GOING) or _has_unwritten_holds(request, fresh)) and request.round < MAX_ROUNDS:
@@ -311,9 +342,10 @@ def _listed(names: Sequence[Mapping[str, str]], language: str) -> str:
     return ("、" if language == "zh" else ", ").join(name[language] for name in names)
 
 
-def check_blockers(request: Request, *, now: datetime) -> bool:
+def check_blockers(request: Request, look: Look) -> bool:
     """Look again at what a deferred request waits for; when it has cleared, a fresh limit starts today."""
-    fresh = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=WORKER_WAIT)
+    now = look.now
+    fresh = make_plan(look.matter(request), data_map=look.data_map, rules=look.rules, now=now, wait=WORKER_WAIT)
     still = fresh.unknown or fresh.of(Fate.BLOCKED)
     if fresh.unknown or (still and not _came_free(request, fresh)):
         Request.objects.filter(pk=request.pk, state=State.DEFERRED).update(

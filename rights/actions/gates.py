@@ -11,7 +11,7 @@ from random import SystemRandom
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -40,7 +40,7 @@ class CannotSet(Exception):
 
 @dataclass(frozen=True)
 class Shut:
-    """Not now: look again then. `reason` is for the desk."""
+    """Not now: look again then. `reason` is for the desk; without one, what the step says already stands."""
 
     until: datetime
     reason: str
@@ -52,35 +52,51 @@ class Entry:
 
     shadow: bool
     was_failing: bool
+    is_limited: bool
 
 
-def claim(step: Step, *, due: Q, lease: timedelta, now: datetime) -> Entry | Shut | None:
-    """Take a step if its gates let it through; None where `due` no longer holds of it: somebody else has it."""
-    taken = {
-        "state": Step.State.RUNNING,
-        "fence": F("fence") + 1,
-        "attempts": F("attempts") + 1,
-        "lease_until": now + lease,
-        "started_at": now,
-    }
+def claim(step: Step, *, lease: timedelta, now: datetime) -> Entry | Shut | None:
+    """Take a step, if it is due and its gates let it through; None where it is not due, or somebody else has it.
+
+    `step` then has its new fencing token.
+    """
     gates = _gates_of(step.system)
     mine = gates.get(step.system)
-    entry = Entry(shadow=bool(mine and mine.shadow), was_failing=bool(mine and mine.failures))
-    if not (mine and (mine.is_limited or mine.closed_until)):
+    if mine is None or not (mine.is_limited or mine.closed_until):
         shut = _stop(gates, step, now=now)
-        return shut or (entry if Step.objects.filter(due, pk=step.pk).update(**taken) else None)
+        return shut or _take(step, mine, lease=lease, now=now)
     with transaction.atomic():
         # The lock makes one of two workers see what the other took.
         gates[step.system] = mine = Gate.objects.select_for_update().get(pk=step.system)
         shut = _stop(gates, step, now=now) or _rest(mine, now=now) or _full(mine, now=now)
         if shut:
             return shut
-        if not Step.objects.filter(due, pk=step.pk).update(**taken):
-            return None
-        if mine.closed_until:
+        entry = _take(step, mine, lease=lease, now=now)
+        if entry and mine.closed_until:
             # This one tries for all; the others wait until it is known how it went.
             Gate.objects.filter(pk=mine.pk).update(closed_until=now + lease)
     return entry
+
+
+def _take(step: Step, gate: Gate | None, *, lease: timedelta, now: datetime) -> Entry | None:
+    """Conditional on the token as well: it says that the step is as it was read."""
+    due = Q(state=Step.State.READY, not_before__lte=now) | Q(state=Step.State.RUNNING, lease_until__lt=now)
+    taken = {
+        "state": Step.State.RUNNING,
+        "fence": step.fence + 1,
+        "attempts": step.attempts + 1,
+        "lease_until": now + lease,
+        "started_at": now,
+    }
+    if not Step.objects.filter(due, pk=step.pk, fence=step.fence, attempts=step.attempts).update(**taken):
+        return None
+    for name, value in taken.items():
+        setattr(step, name, value)
+    return Entry(
+        shadow=bool(gate and gate.shadow),
+        was_failing=bool(gate and gate.failures),
+        is_limited=bool(gate and gate.is_limited),
+    )
 
 
 def erasing_stopped(system: str) -> str:

@@ -111,7 +111,9 @@ class Work:
             setattr(self.step, name, value)
 
 
-def make_steps(request: Request, *, plan: Plan, matter: Matter, data_map: DataMap, now: datetime) -> list[Step]:
+def make_steps(
+    request: Request, *, plan: Plan, matter: Matter, data_map: DataMap, rules: Sequence[Rule], now: datetime
+) -> list[Step]:
     """The steps of a round, in their order: first what changes, then children before parents, then the holds."""
     made: list[Step] = []
 
@@ -161,7 +163,7 @@ def make_steps(request: Request, *, plan: Plan, matter: Matter, data_map: DataMa
     restricted = {line.collection: line for line in plan.of(Fate.RESTRICT)}
     for system in dict.fromkeys(line.system for line in plan.lines):
         order = connect(system, data_map).erase_order()
-        found = find_first(matter, system=system, data_map=data_map, rules=active_rules(), now=now, among=going)
+        found = find_first(matter, system=system, data_map=data_map, rules=rules, now=now, among=going)
         for key in order:
             if key in going:
                 add(going[key].fate.value, key, expected=going[key].count, **as_params(found.get(key)))
@@ -257,37 +259,43 @@ def as_params(keys: Sequence[Key] | None) -> dict[str, Any]:
 
 
 def _erase(work: Work) -> int:
-    """Look, then act on what was seen batch by batch; until a look is empty."""
-    left_open = work.step.batches.filter(closed_at__isnull=True).first()
-    if left_open:
-        _act(work, open_keys(bytes(left_open.keys or b"")), batch=left_open)
+    """Look, then act on what was seen batch by batch; until a look sees everything and nothing of it is left."""
+    step = work.step
+    # A step that is claimed for the first time has left nothing open.
+    if step.fence > 1 and (left_open := step.batches.filter(closed_at__isnull=True).first()):
+        _act(work, _read_again(work), open_keys(bytes(left_open.keys or b"")), batch=left_open)
     size, unmoved = FIRST_BATCH, False
     while True:
         with _reading(work) as (snapshot, reading):
-            keys = snapshot.find_keys(reading.policies, work.step.collection, limit=LOOK_ROWS)
-        if not keys:
-            return work.step.done
-        if unmoved:
+            keys = snapshot.find_keys(reading.policies, step.collection, limit=LOOK_ROWS)
+        if keys and unmoved:
             # They may have stayed because they no longer might go; but this look lets them go again.
-            raise Refused(
-                f"The system {work.step.system} reported no error but erased nothing of {work.step.collection}."
-            )
-        before = work.step.done
+            raise Refused(f"The system {step.system} reported no error but erased nothing of {step.collection}.")
+        before, wanted, first = step.done, len(keys), True
         while keys:
             chosen, keys = keys[:size], keys[size:]
-            size = _next_size(len(chosen), _act(work, chosen))
-        unmoved = work.step.done == before
+            if not first:
+                reading = _read_again(work)
+            size = _next_size(len(chosen), _act(work, reading, chosen))
+            first = False
+        if wanted < LOOK_ROWS and step.done - before == wanted:
+            return step.done
+        unmoved = step.done == before
 
 
-def _act(work: Work, keys: list[Key], *, batch: Batch | None = None) -> float:
-    """One batch by the protocol: persist the keys, act on them and the plan's predicate, look at them, record, shred.
-
-    The policies are read anew: an exception that is approved meanwhile keeps what is not gone yet.
-    """
+def _read_again(work: Work) -> Reading:
+    """The policies as they are now: an exception that is approved meanwhile keeps what is not gone yet."""
     if why := gates.erasing_stopped(work.step.system):
         raise Stopped(why)
     with _reading(work) as (_, reading):
-        pass
+        return reading
+
+
+def _act(work: Work, reading: Reading, keys: list[Key], *, batch: Batch | None = None) -> float:
+    """One batch by the protocol: persist the keys, act on them and the plan's predicate, look at them, record, shred.
+
+    Returns the seconds that acting took.
+    """
     batch = batch or _open_batch(work, keys)
     connector = connect(work.step.system, work.data_map)
     begun = time.monotonic()

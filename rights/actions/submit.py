@@ -54,9 +54,14 @@ class Preview:
 
 
 def matter_of(request: Request) -> Matter:
+    """The matter of a request, with the facts that the portal keeps now."""
+    return with_facts(stated_matter(request), subject=request.subject, request=request)
+
+
+def stated_matter(request: Request) -> Matter:
     """The matter of a request, as its draft or its submission states it."""
     details: Mapping[str, Any] = request.details
-    matter = Matter(
+    return Matter(
         kind=Kind(request.kind),
         identities=get_identities(request.subject),
         scope_cutoff=request.received_at,
@@ -66,7 +71,6 @@ def matter_of(request: Request) -> Matter:
         given_up=frozenset(details.get("forfeits") or ()) | frozenset(details.get("waived") or ()),
         portable=bool(details.get("portable")),
     )
-    return with_facts(matter, subject=request.subject, request=request)
 
 
 def matter_for(

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from django.db.models import Q
+from django.utils import translation
 
 from accounts.models import User
 from portal.core.models import LedgerEntry
@@ -16,9 +16,15 @@ from rights.connectors.sql import SqlConnector, SqlSnapshot
 from rights.models import Batch, Gate, Request, Step
 from tests.rights.shop import NOW, Shop, State
 
-pytestmark = pytest.mark.role("worker")
+pytestmark = [pytest.mark.role("worker"), pytest.mark.usefixtures("in_english")]
 LATER = NOW + timedelta(minutes=30)
 HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def in_english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture
@@ -224,7 +230,7 @@ def test_two_workers_at_once_keep_to_one_limit(shop: Shop, approved: Request, bo
     ]  # fmt: skip
 
     def take(step: Step) -> Callable[[], object]:
-        return lambda: gates.claim(step, due=Q(state="ready"), lease=steps.LEASE, now=LATER)
+        return lambda: gates.claim(step, lease=steps.LEASE, now=LATER)
 
     found = shop.in_threads(*(take(step) for step in rows))
     assert sum(isinstance(item, gates.Entry) for item in found) == 1
