@@ -18,6 +18,7 @@ from django.utils.translation import get_language, gettext, ngettext
 
 from rights.kernel.clock import SHANGHAI
 from rights.kernel.decisions import reason
+from rights.wording import cite
 
 register = template.Library()
 
@@ -171,7 +172,7 @@ def reason_text(key: str) -> str:
 @register.filter
 def reason_basis(key: str) -> str:
     """The source of a reason, which follows its text."""
-    return reason(key).basis
+    return cite(reason(key).basis, get_language() or "")
 
 
 # ---- counts and masks ----------------------------------------------------------------------------------------------

@@ -27,12 +27,15 @@ from accounts.models import User
 from accounts.permissions import can, staff_required
 from portal.core import clock
 from rights.actions import review
+from rights.actions.submit import closes_on
 from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import local_day
+from rights.kernel.handling import REMINDER_DAYS
 from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import Request, Step
 from rights.queries import QUEUE_PAGE, QUEUE_VIEWS, due_of, open_fee, queue, queue_counts, queue_order, stored_plan
+from rights.templatetags.look import listed
 from rights.transitions import StaleRequest
 from rights.web import person_of
 from rights.web.desk_extras import extras_of
@@ -126,6 +129,8 @@ def show_queue(request: HttpRequest) -> HttpResponse:
             "view": {
                 "title": _("All requests of one person") if person else _view_names()[view],
                 "count": total,
+                "order": _order_words(view, person=person),
+                "by_urgency": person is None and view not in {"closed", "unproved"},
                 "sentence": _urgency(late=late, today=today) if total <= QUEUE_PAGE else "",
             },
             "views": _rail(view=view, kind=kind, kinds=kinds, person=person, reviewer=reviewer),
@@ -147,6 +152,12 @@ def _query_of(
     if person is not None:
         return Request.objects.filter(subject=person, received_at__isnull=False), PERSON_ORDER
     return queue(view, reviewer=reviewer), queue_order(view)
+
+
+def _order_words(view: str, *, person: User | None) -> str:
+    if person is not None or view == "closed":
+        return _("The newest first")
+    return _("The longest waiting first") if view == "unproved" else _("The most urgent by law first")
 
 
 def _view_names() -> dict[str, str]:
@@ -298,10 +309,16 @@ def _lock_of(item: Request, *, reviewer: User) -> str:
 
 def _state_words(item: Request) -> str:
     match State(item.state):
-        case State.WAITING if item.lacks_proof:
-            return _("It waits for a proof. Nothing was looked up and no clock runs.")
-        case State.WAITING if open_fee(item):
-            return _("A fee was quoted. The clock stands until the person answers.")
+        case State.WAITING if item.lacks_proof and item.received_at:
+            text = _(
+                "It waits for a proof: nothing was looked up and no clock runs. Who filed it is reminded on days "
+                "%(days)s; unproved, it ends by itself on %(day)s."
+            )
+            days = listed(str(day) for day in REMINDER_DAYS)
+            return text % {"days": days, "day": closes_on(item.received_at).isoformat()}
+        case State.WAITING if fee := open_fee(item):
+            text = _("A fee was quoted. The clock stands until the person answers; unanswered it ends after %(day)s.")
+            return text % {"day": fee.answer_by.isoformat()}
         case State.WAITING:
             return _("The person has been asked. The clock stands until they answer.")
         case State.DEFERRED:
@@ -375,7 +392,7 @@ def _show_case(
         {
             "case": present_head(item, reviewer=reviewer, plan=plan, data_map=data_map, now=now),
             "today": local_day(now),
-            "person": present_person(item),
+            "person": present_person(item, now=now),
             "verified": verification_words(item),
             "asks": present_asked(item, data_map=data_map, language=get_language() or "zh-hans"),
             "earlier": present_earlier(item, data_map),

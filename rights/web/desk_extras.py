@@ -20,12 +20,15 @@ from accounts.permissions import can, staff_required
 from portal.core import clock
 from rights.actions import fees, proofs
 from rights.actions.review import CannotDecide
+from rights.datamap import load_live_map
 from rights.kernel.clock import SHANGHAI
 from rights.kernel.states import State
 from rights.models import Request
 from rights.queries import open_fee
+from rights.templatetags.look import listed
 from rights.transitions import StaleRequest
 from rights.web import person_of
+from rights.web.present_case import reason_words
 
 
 class FeeForm(forms.Form):
@@ -110,13 +113,19 @@ def extras_of(item: Request, *, reviewer: User, own: bool) -> list[Extra]:
         return [
             Extra(
                 _("Confirm the proof"),
-                _("Nothing was looked up so far. Once confirmed the case is checked and its 15 days begin."),
+                _("Missing: %(what)s. Once confirmed the case is checked and its 15 days begin.")
+                % {"what": _missing(item)},
                 ProofForm(of_agent=_is_of_agent(item)),
                 reverse("desk:confirm_proof", args=[item.pk]),
                 _("Confirm the proof"),
             )
         ]
     return []
+
+
+def _missing(item: Request) -> str:
+    data_map = load_live_map()
+    return listed(reason_words(key, data_map) for key in item.review_reasons)
 
 
 @require_POST

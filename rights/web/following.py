@@ -62,6 +62,7 @@ from rights.web.present_request import (
     present_decision,
     present_events,
     present_messages,
+    present_settled_fee,
 )
 from rights.web.unproved import find_unproved, list_unproved, show_unproved
 
@@ -138,6 +139,7 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         "asked": present_asked(item, data_map=data_map, language=language),
         "question": open_question(item) if item.state == State.WAITING else None,
         "fee": open_fee(item),
+        "fee_settled": present_settled_fee(item),
         "fee_url": reverse("rights:fee", args=[item.pk]),
         "answer_form": form,
         "answer_url": reverse("rights:answer", args=[item.pk]),

@@ -27,6 +27,7 @@ from rights.kernel.states import Kind, State
 from rights.models import Request
 from rights.web import language_of_page, person_of
 from rights.web.present import title_of
+from rights.wording import cite
 
 OFFERED = (Kind.ACCESS, Kind.DELETION)
 """The kinds whose form asks for nothing that only the person's own data could answer."""
@@ -75,8 +76,13 @@ def find_unproved(request: HttpRequest, pk: UUID) -> Request | None:
     return found
 
 
-def list_unproved(request: HttpRequest) -> list[dict[str, Any]]:
-    return [present_unproved(request, item) for item in _mine(person_of(request)).order_by("-received_at", "-id")]
+def list_unproved(request: HttpRequest) -> dict[str, list[dict[str, Any]]]:
+    """What still waits for its proof, and what ended without one."""
+    found = [present_unproved(request, item) for item in _mine(person_of(request)).order_by("-received_at", "-id")]
+    return {
+        "open": [case for case in found if not case["closed_at"]],
+        "ended": [case for case in found if case["closed_at"]],
+    }
 
 
 def present_unproved(request: HttpRequest, item: Request) -> dict[str, Any]:
@@ -92,7 +98,7 @@ def present_unproved(request: HttpRequest, item: Request) -> dict[str, Any]:
         "about_me": item.subject_id == person_of(request).pk and item.filed_by_id != item.subject_id,
         "agent": why.key == "AGENT.UNAUTHORISED",
         "text": why.text(language_of_page()),
-        "basis": why.basis,
+        "basis": cite(why.basis, language_of_page()),
     }
 
 

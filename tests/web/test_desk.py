@@ -529,3 +529,28 @@ def test_both_languages_speak_of_every_state(desk: Desk) -> None:
         fulfil.advance(request_id=item.pk, now=portal_clock.now() + timedelta(minutes=11))
     assert desk.again(item).state == State.DEFERRED
     look()
+
+
+# --- a copy
+
+
+def test_a_copy_is_counted_as_handed_out_and_nothing_stands_in_its_way(desk: Desk) -> None:
+    """Chen's loan runs, which holds up what is erased and never what is handed out."""
+    desk.file(CHEN, Kind.ACCESS, entities=[])
+    item = desk.file(CHEN, Kind.ACCESS, entities=[])
+    assert item.state == State.REVIEW
+    text = words(see(desk.staff("support-zhao"), case_url(item)))
+    assert "What is in the copy" in text
+    assert re.search(r"[\d,]+ records go into the package; nothing is changed\.", text)
+    assert "Can go" not in text
+    assert "In the way" not in text
+
+
+def test_the_queue_says_in_which_order_it_stands(desk: Desk) -> None:
+    client = desk.staff("support-zhao")
+    for view, order in {
+        "todo": "The most urgent by law first",
+        "unproved": "The longest waiting first",
+        "closed": "The newest first",
+    }.items():
+        assert order in words(see(client, f"/desk/?view={view}"))
