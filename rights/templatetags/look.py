@@ -196,6 +196,13 @@ def records(value: int) -> str:
     return ngettext("%(n)s record", "%(n)s records", value) % {"n": count(value)}
 
 
+def limit_text(days: int, *, working: bool) -> str:
+    """15 天, 10 个工作日; 15 days, 10 working days. How long a limit is, which an administrator sets per kind."""
+    if working:
+        return ngettext("%(n)s working day", "%(n)s working days", days) % {"n": days}
+    return ngettext("%(n)s day", "%(n)s days", days) % {"n": days}
+
+
 @register.filter
 def listed(values: Iterable[object]) -> str:
     """百融、同盾; Bairong, Tongdun."""

@@ -21,11 +21,11 @@ from portal.core import clock
 from rights.actions import fees, proofs
 from rights.actions.review import CannotDecide
 from rights.datamap import load_live_map
-from rights.kernel.clock import SHANGHAI
-from rights.kernel.states import State
+from rights.kernel.clock import SHANGHAI, local_day
+from rights.kernel.states import Kind, State
 from rights.models import Request
-from rights.queries import open_fee
-from rights.templatetags.look import listed
+from rights.queries import limit_of, open_fee
+from rights.templatetags.look import limit_text, listed
 from rights.transitions import StaleRequest
 from rights.web import person_of
 from rights.web.present_case import reason_words
@@ -110,11 +110,12 @@ def extras_of(item: Request, *, reviewer: User, own: bool) -> list[Extra]:
             )
         ]
     if item.state == State.WAITING and item.lacks_proof:
+        limit = limit_of(Kind(item.kind), on=local_day(clock.now()))
+        given = {"what": _missing(item), "limit": limit_text(limit.days, working=limit.working_days)}
         return [
             Extra(
                 _("Confirm the proof"),
-                _("Missing: %(what)s. Once confirmed the case is checked and its 15 days begin.")
-                % {"what": _missing(item)},
+                _("Missing: %(what)s. Once confirmed the case is checked and its limit of %(limit)s begins.") % given,
                 ProofForm(of_agent=_is_of_agent(item)),
                 reverse("desk:confirm_proof", args=[item.pk]),
                 _("Confirm the proof"),

@@ -18,7 +18,7 @@ from rights.kernel.plan import GOING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Request
 from rights.queries import active_rules, clock_facts, due_of
-from rights.templatetags.look import day_text, listed, on_text, records
+from rights.templatetags.look import day_text, limit_text, listed, on_text, records
 from rights.wording import cite, ground_words
 
 _AMOUNT = re.compile(r"-?\d+\.\d\d")
@@ -415,6 +415,8 @@ class CaseView:
     deferred: bool
     closed: bool
     turn: str
+    limit: str
+    """How long its limit is, in words: that which starts anew when it goes on after it was put off."""
     immediate: bool = False
     whose: str = ""
     """For whom it was filed, or who filed it; empty where that is the reader."""
@@ -445,6 +447,7 @@ def present_case(request: Request, data_map: DataMap, *, language: str, now: dat
         deferred=due.deferred,
         closed=state is State.CLOSED,
         turn=turn_of(request, data_map, language=language),
+        limit=limit_text(request.limit_days, working=request.working_days),
         pauses=pauses,
     )
 

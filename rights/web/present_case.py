@@ -18,7 +18,7 @@ from accounts.models import Authority, Identity, User
 from accounts.permissions import can
 from rights.actions.submit import closes_on
 from rights.datamap import DataMap
-from rights.kernel.clock import EXTENSION_DAYS, Pause, local_day
+from rights.kernel.clock import Pause, local_day
 from rights.kernel.decisions import REASONS, Outcome
 from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import Kind, State
@@ -822,7 +822,7 @@ def event_words(event: Event, data_map: DataMap) -> str:
         "plan_changed": _("the plan changed, back to the desk"),
         "claimed": _("claimed it"),
         "released_case": _("gave it back"),
-        "extended": _("extended by %(n)s days") % {"n": EXTENSION_DAYS},
+        "extended": _("extended until %(day)s") % {"day": body["until"]} if "until" in body else _("extended"),
         "warned": _("due soon"),
         "breached": _("overdue"),
         "check_owed": _("what blocks it was not checked in time"),

@@ -19,7 +19,7 @@ from rights.kernel.plan import Fate, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Decision, Event, Question, Request
 from rights.queries import Due, due_of, open_fee
-from rights.templatetags.look import day_text, gap, listed, records
+from rights.templatetags.look import day_text, gap, limit_text, listed, records
 from rights.web.present import CaseView, mask_value, present_case, service_names
 from rights.wording import cite
 
@@ -427,6 +427,17 @@ def _breached(words: _Words, event: Event) -> str:
     return _("We did not finish by %(day)s. That is our failure.") % {"day": day}
 
 
+def _unblocked(words: _Words, event: Event) -> str:
+    limit = limit_text(words.request.limit_days, working=words.request.working_days)
+    return _("What stood in the way is settled. A new limit of %(limit)s began.") % {"limit": limit}
+
+
+def _extended(words: _Words, event: Event) -> str:
+    if until := event.body.get("until"):
+        return _("The limit was extended once, until %(day)s.") % {"day": day_text(date.fromisoformat(str(until)))}
+    return _("The limit was extended once.")
+
+
 _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
     "submitted": _submitted,
     "to_review": lambda words, event: _("Checked; a case worker decides."),
@@ -446,10 +457,10 @@ _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
     "asked": lambda words, event: _("We asked you a question. The clock stands still."),
     "answered": lambda words, event: _("Question answered. The clock goes on."),
     "deferred": _deferred,
-    "unblocked": lambda words, event: _("What stood in the way is settled. A fresh 15 days began."),
+    "unblocked": _unblocked,
     "started": _started,
     "plan_changed": lambda words, event: _("The data has changed since the approval, so a case worker looks again."),
-    "extended": lambda words, event: _("The limit was extended once, by 15 days."),
+    "extended": _extended,
     "breached": _breached,
     "taken_back": lambda words, event: _("Request taken back."),
     "undone": lambda words, event: _(
