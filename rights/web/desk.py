@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -34,7 +34,18 @@ from rights.kernel.handling import REMINDER_DAYS
 from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import Request, Step
-from rights.queries import QUEUE_PAGE, QUEUE_VIEWS, due_of, open_fee, queue, queue_counts, queue_order, stored_plan
+from rights.queries import (
+    QUEUE_PAGE,
+    QUEUE_VIEWS,
+    due_of,
+    last_day_to_ask,
+    open_fee,
+    queue,
+    queue_counts,
+    queue_order,
+    starts_clock,
+    stored_plan,
+)
 from rights.templatetags.look import listed
 from rights.transitions import StaleRequest
 from rights.web import person_of
@@ -357,6 +368,12 @@ def _off_outcomes(item: Request, plan: Plan | None, *, now: datetime) -> dict[st
     return off
 
 
+def _ask_by(item: Request, *, now: datetime) -> date | None:
+    if item.received_at is None or not starts_clock(item, asked_on=local_day(now)):
+        return None
+    return last_day_to_ask(item.received_at)
+
+
 def _make_form(item: Request, plan: Plan | None, data_map: DataMap, *, now: datetime, data: Any = None) -> DecisionForm:
     kind = Kind(item.kind)
     letter = approval_letter(item, plan, data_map=data_map, due=due_of(item, now=now).on) if plan else ""
@@ -366,6 +383,7 @@ def _make_form(item: Request, plan: Plan | None, data_map: DataMap, *, now: date
         persons=persons_of(kind, plan),
         data_map=data_map,
         off=_off_outcomes(item, plan, now=now),
+        ask_by=_ask_by(item, now=now),
         initial={"reason": APPROVALS[kind][0], "letter": letter, "version": seal_version(item, plan)},
     )
 
@@ -646,7 +664,10 @@ def _carry_out(item: Request, form: DecisionForm, *, plan: Plan | None, reviewer
             )  # fmt: skip
             return _("Approved.")
         case "ask":
-            review.ask(item, reviewer=reviewer, text=letter, now=now)
+            missing = answers.get("missing", False)
+            review.ask(item, reviewer=reviewer, text=letter, missing=missing, now=now)
+            if missing and starts_clock(item, asked_on=local_day(now)):
+                return _("The question was sent. The clock starts with the answer.")
             return _("The question was sent. The clock stands until it is answered.")
         case "refuse":
             review.refuse(item, reviewer=reviewer, key=answers["reason"], text=letter, now=now)

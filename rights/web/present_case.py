@@ -773,6 +773,8 @@ def present_events(request: Request, data_map: DataMap) -> list[EventRow]:
     for event in request.events.select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN]:
         text = event_words(event, data_map)
         if event.kind == "asked" and event.at in questions:
+            if questions[event.at].missing:
+                text = _("asked the person for what was missing")
             text = _joined(text, questions[event.at].text)
         elif event.kind == "answered" and event.at in answers:
             text = _joined(text, answers[event.at].answer)
