@@ -12,11 +12,21 @@ from rights.models import Notice, Request
 
 
 @dataclass(frozen=True)
+class Also:
+    """A sentence more, told where the notice was given `param`; its place in the body is `{also}`."""
+
+    param: str
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True)
 class Template:
     subject_zh: str
     body_zh: str
     subject_en: str
     body_en: str
+    also: Also | None = None
 
 
 _RIGHTS = "不同意的话可以申诉，由另一个人复核；也可以向监管部门投诉，或向法院起诉（个人信息保护法第 50 条）。"
@@ -143,10 +153,15 @@ TEMPLATES: dict[str, Template] = {
     ),
     "closed": Template(
         "申请 {reference} 已办完",
-        "删了什么、保留什么、保留到哪一天，都写在申请页面里。到期的部分我们自己删除，你不用再申请。" + _RIGHTS,
+        "删了什么、保留什么、保留到哪一天，都写在申请页面里。到期的部分我们自己删除，你不用再申请。{also}" + _RIGHTS,
         "Request {reference} is done",
         "What was erased, what is kept and until which day is on the page of your request. What is kept is erased by "
-        "us when its day has passed. " + _RIGHTS_EN,
+        "us when its day has passed. {also}" + _RIGHTS_EN,
+        Also(
+            "backups",
+            "删除的信息在备份里已隔离、不再使用，最迟在 {backups} 清除。",
+            "The copies of what was erased are isolated in our backups, unused, and cleared by {backups}. ",
+        ),
     ),
     "package": Template(
         "申请 {reference}：你的资料可以下载了",
@@ -186,6 +201,7 @@ TEMPLATES: dict[str, Template] = {
         "It ends by itself; what it keeps is then erased by the rules. If it is still needed, propose a new one for "
         "somebody else to approve.",
     ),
+    # Not written any more: the letter that a request is done says it. Those written before are still read.
     "backups": Template(
         "申请 {reference}：备份里的部分",
         "删除的信息在备份里已隔离、不再使用，最迟在 {day} 清除。" + _RIGHTS,
@@ -268,7 +284,10 @@ def notify(
 
 def render_notice(notice: Notice, language: str) -> tuple[str, str]:
     """Subject and body in the language given."""
-    template = TEMPLATES[notice.kind]
-    if language.startswith("en"):
-        return template.subject_en.format(**notice.params), template.body_en.format(**notice.params)
-    return template.subject_zh.format(**notice.params), template.body_zh.format(**notice.params)
+    template, english = TEMPLATES[notice.kind], language.startswith("en")
+    more = template.also
+    sentence = (more.en if english else more.zh) if more and more.param in notice.params else ""
+    given = {**notice.params, "also": sentence.format(**notice.params)}
+    if english:
+        return template.subject_en.format(**given), template.body_en.format(**given)
+    return template.subject_zh.format(**given), template.body_zh.format(**given)

@@ -111,6 +111,19 @@ def clock_facts(request: Request, *, today: date | None = None) -> clock.ClockFa
     )
 
 
+def starts_clock(request: Request, *, asked_on: date) -> bool:
+    """Whether what a request lacked when it was filed, asked for on a day, lets the clock start with the answer: in
+    time for that, and no other clock has started since."""
+    if request.received_at is None or request.resumed_at is not None:
+        return False
+    return asked_on <= last_day_to_ask(request.received_at)
+
+
+def last_day_to_ask(received_at: datetime) -> date:
+    """The last day on which asking for what is missing keeps the clock from having started at receipt."""
+    return clock.local_day(received_at) + timedelta(days=clock.ASK_WITHIN_DAYS)
+
+
 def _pause_of(start: datetime, end: datetime | None) -> clock.Pause:
     return clock.Pause(clock.local_day(start), clock.local_day(end) if end else None)
 

@@ -1,8 +1,10 @@
-"""A plan in plain sentences, one per collection, in zh and en: how many records, what becomes of them, until when, why.
+"""A plan in plain sentences, one per collection, in zh and en: how many records, what becomes of them, until when, why;
+and the law after a reason, as each language cites it.
 
 Pure words from values: no catalogue and no request, so that commands, pages and letters can say the same.
 """
 
+import re
 from collections.abc import Mapping
 from itertools import groupby
 
@@ -18,6 +20,49 @@ GROUNDS: Mapping[str, tuple[str, str]] = {
     "interest": ("为处理相关事项持有", "We hold it to deal with the matter it is about"),
 }
 """On what a collection rests (PIPL art. 13), by `Collection.basis_kind`."""
+
+
+_SOURCES: Mapping[str, str] = {
+    "金融机构客户身份识别和客户身份资料及交易记录保存管理办法": (
+        "Measures for Customer Due Diligence and the Keeping of Customer Identity Data and Transaction Records"
+    ),
+    "金融机构客户身份资料及交易记录保存规定": (
+        "Provisions on the Keeping of Customer Identity Data and Transaction Records"
+    ),
+    "公开募集证券投资基金销售机构监督管理办法": (
+        "Measures for the Supervision of Distributors of Publicly Offered Securities Investment Funds"
+    ),
+    "会计档案管理办法": "Measures for the Administration of Accounting Records",
+    "网络数据安全管理条例": "Network Data Security Regulation",
+    "个人信息保护法": "Personal Information Protection Law",
+    "网络安全法": "Cybersecurity Law",
+    "反洗钱法": "Anti-Money Laundering Law",
+    "隐私政策": "privacy policy",
+    "保险法": "Insurance Law",
+}
+"""Sources as English pages name them, the longer names first."""
+
+_PARTS = "一二三四五六七八九"
+
+
+def cite(basis: str, language: str) -> str:
+    """A citation in the language given. Of a source that is not known the name stays as it is."""
+    if not _is_english(language):
+        return basis
+    text = basis
+    for name, english in _SOURCES.items():
+        text = text.replace(name, english)
+    text = re.sub(r"（(\d{4}) 修订）", r" (revised \1)", text)
+    text = re.sub(r"(^|、)?第 ([\d、]+) 条(?:第 (\d+) 款)?(?:第 (\d+) 项)?", _article, text)
+    text = re.sub(rf"第([{_PARTS}])部分", lambda found: f", part {_PARTS.index(found[1]) + 1}", text)
+    return text.replace("；", "; ").replace("、", ", ").replace("等", " and others")
+
+
+def _article(found: "re.Match[str]") -> str:
+    numbers = found[2].split("、")
+    noun = "art." if len(numbers) == 1 else "arts."
+    inner = "".join(f"({part})" for part in found.groups()[2:] if part)
+    return f", {noun} {', '.join(numbers)}{inner}"
 
 
 def ground_words(item: Collection, language: str) -> str:
@@ -88,7 +133,7 @@ def _part(line: Line, item: Collection, plan: Plan, data_map: DataMap, language:
 def _held(line: Line, language: str) -> str:
     """ "232 are kept, the last until 2030-03-31, because the law requires it (citation, rule)"."""
     english, n = _is_english(language), f"{line.count:,}"
-    law = reason(line.key).basis + (
+    law = cite(reason(line.key).basis, language) + (
         f"，{line.rule}" if line.rule and not english else f", {line.rule}" if line.rule else ""
     )
     why = f"because the law requires it ({law})" if english else f"因为法律要求（{law}）"

@@ -286,10 +286,9 @@ def close(request: Request, *, plan: Plan | None, now: datetime) -> None:
             **fields,
         )
         if request.kind != Kind.ACCESS:
-            notify(user=request.subject, request=request, kind="closed", now=now)
-        if cleared := backups_clear(request, data_map):
-            day = max(cleared.values()).isoformat()
-            notify(user=request.subject, request=request, kind="backups", params={"day": day}, now=now)
+            cleared = backups_clear(request, data_map)
+            params = {"backups": max(cleared.values()).isoformat()} if cleared else {}
+            notify(user=request.subject, request=request, kind="closed", params=params, now=now)
         if names := _recipients(request):
             params = {language: _listed(names, language) for language in ("zh", "en")}
             notify(user=request.subject, request=request, kind="sharing_stopped", params=params, now=now)

@@ -201,8 +201,8 @@ def extend(request: Request, *, reviewer: User, reason: str, now: datetime) -> N
             raise CannotDecide(_("It was extended once already."))
         request.extended_at = now
         _write_decision(request, reviewer=reviewer, outcome="extend", key="", text=reason.strip(), lines={}, now=now)
-        record(request, event="extended", now=now, actor=reviewer)
         due = due_of(request, now=now).on.isoformat()
+        record(request, event="extended", now=now, actor=reviewer, body={"until": due})
         notify(user=request.subject, request=request, kind="extended", params={"due": due}, now=now)
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from rights.datamap import DataMap, load_live_map
+from rights.kernel.calendar import Calendar
 from rights.kernel.decisions import LEGAL_SECRECY, REASONS
 from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import State
@@ -15,11 +16,12 @@ from rights.web.present import shown_values
 TAKEN_BACK = {"zh": "你已撤回这项申请。", "en": "You took this request back."}
 
 
-def describe_due(request: Request, *, now: datetime) -> dict[str, Any] | None:
-    """The limit of a request that runs; one that waits for its proof has none."""
+def describe_due(request: Request, *, now: datetime, calendar: Calendar | None = None) -> dict[str, Any] | None:
+    """The limit of a request that runs; one that waits for its proof has none. `calendar` spares each row of a list
+    its own look at it."""
     if request.received_at is None or request.state == State.CLOSED:
         return None
-    due = due_if_any(request, now=now)
+    due = due_if_any(request, now=now, calendar=calendar)
     if due is None:
         return None
     return {

@@ -29,10 +29,11 @@ from portal.core import clock
 from rights.actions import fees, review, submit
 from rights.api import serializers as shapes
 from rights.api.presenting import describe_due, describe_plan, describe_reason
+from rights.kernel.calendar import Calendar
 from rights.kernel.states import Kind, State
 from rights.models import Event, Notice, Request
 from rights.notices import render_notice
-from rights.queries import open_fee, stored_plan
+from rights.queries import load_calendar, open_fee, stored_plan
 from rights.web.forms import clean_value
 
 WITH_CODE = frozenset({Kind.DELETION, Kind.CANCELLATION})
@@ -204,8 +205,9 @@ class RequestsView(PersonView):
         responses={200: page_of("RequestPage", shapes.RequestItem), 400: INVALID, 401: SIGNED_OUT},
     )
     def get(self, request: ApiRequest) -> Response:
-        now = clock.now()
-        return paginate(mine(person_of(request)), request, self, lambda item: describe(item, now=now))
+        now, calendar = clock.now(), load_calendar()
+        query = mine(person_of(request))
+        return paginate(query, request, self, lambda item: describe(item, now=now, calendar=calendar))
 
     @extend_schema(
         operation_id="file_request",
@@ -391,13 +393,13 @@ class FeeView(PersonView):
         return Response(describe_whole(find_mine(request, pk), user=user, now=now))
 
 
-def describe(item: Request, *, now: Any) -> dict[str, Any]:
+def describe(item: Request, *, now: Any, calendar: Calendar) -> dict[str, Any]:
     """A request as a row of a list."""
-    shown = shapes.RequestItem(_facts(item, now=now))
+    shown = shapes.RequestItem(_facts(item, now=now, calendar=calendar))
     return dict(shown.data)
 
 
-def _facts(item: Request, *, now: Any) -> dict[str, Any]:
+def _facts(item: Request, *, now: Any, calendar: Calendar | None = None) -> dict[str, Any]:
     return {
         "id": item.pk,
         "reference": item.reference,
@@ -406,7 +408,7 @@ def _facts(item: Request, *, now: Any) -> dict[str, Any]:
         "created_at": item.created_at,
         "received_at": item.received_at,
         "closed_at": item.closed_at,
-        "due": describe_due(item, now=now),
+        "due": describe_due(item, now=now, calendar=calendar),
         "code_needed": item.state == State.DRAFT and Kind(item.kind) in WITH_CODE,
     }
 

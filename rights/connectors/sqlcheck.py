@@ -123,6 +123,7 @@ class _Checker:
                 self.sound.append(item)
         yield from self._predicates()
         yield from self._references()
+        yield from self._secrets()
         yield from self._indexes()
 
     def _missing_table(self, item: Collection) -> Finding:
@@ -324,6 +325,23 @@ class _Checker:
                     if reference.on_delete == "CASCADE" and reference.child not in seen:
                         seen.add(reference.child)
                         waiting.append(reference.child)
+
+    def _secrets(self) -> Iterator[Finding]:
+        """Foreign keys of confidential records: the row they refer to cannot go while they are there, so that its plan
+        would say "kept, without a date" to the persons who have one, and to nobody else."""
+        for reference in self.live.references:
+            child, parent = self._planned.get(reference.child), self._planned.get(reference.parent)
+            if child is None or parent is None or not child.confidential or parent.confidential or parent.anonymised:
+                continue
+            table, name = _quote(*reference.child), _quote(reference.name)
+            yield Finding(
+                "fault",
+                GOVERNANCE,
+                f"collections.{child.key}.confidential",
+                f"refers to {parent.key} ({reference.name}), whose record has to stay while it is there: that would"
+                " show that there is one.",
+                f"ALTER TABLE {table} DROP CONSTRAINT {name}; -- and keep what it refers to by value",
+            )
 
     def _indexes(self) -> Iterator[Finding]:
         """What the walk looks rows up by. An inbound foreign key has its warning already."""

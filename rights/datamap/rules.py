@@ -50,6 +50,7 @@ def find_contradictions_of_map(data_map: DataMap, stated: Mapping[str, Any]) -> 
         yield from _trigger(item, data_map)
         yield from _passed(item, data_map)
         yield from _masked_ways(item, data_map)
+        yield from _secret_ways(item, data_map)
         entity = data_map.entities[item.entity]
         # An entity that is not stated here is described by another map.
         if item.while_relationship and not entity.relationship and item.entity in (stated.get("entities") or {}):
@@ -101,6 +102,23 @@ def _masked_ways(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
                 reason,
                 "Leave it out, or set follow: false on the edge.",
             )
+
+
+def _secret_ways(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
+    """What is found through a confidential record would be shown, and with it that there is one."""
+    if not item.confidential:
+        return
+    through = sorted(
+        {edge.target for edge in data_map.edges if edge.source == item.key}
+        - {other.key for other in data_map.collections.values() if other.confidential}
+    )
+    if through:
+        names = ", ".join(through)
+        yield (
+            f"collections.{item.key}.confidential",
+            f"leads to {names}, whose records would show that there is a confidential one.",
+            "Set follow: false on the edge and reach them another way, or state that they are confidential too.",
+        )
 
 
 def _blocks_nothing(blocker: Blocker, data_map: DataMap) -> Iterator[Wrong]:

@@ -18,6 +18,7 @@ from django.utils.translation import get_language, gettext, ngettext
 
 from rights.kernel.clock import SHANGHAI
 from rights.kernel.decisions import reason
+from rights.wording import cite
 
 register = template.Library()
 
@@ -171,7 +172,7 @@ def reason_text(key: str) -> str:
 @register.filter
 def reason_basis(key: str) -> str:
     """The source of a reason, which follows its text."""
-    return reason(key).basis
+    return cite(reason(key).basis, get_language() or "")
 
 
 # ---- counts and masks ----------------------------------------------------------------------------------------------
@@ -193,6 +194,13 @@ def positive(value: int) -> int:
 def records(value: int) -> str:
     """1,846 条; 1,846 records."""
     return ngettext("%(n)s record", "%(n)s records", value) % {"n": count(value)}
+
+
+def limit_text(days: int, *, working: bool) -> str:
+    """15 天, 10 个工作日; 15 days, 10 working days. How long a limit is, which an administrator sets per kind."""
+    if working:
+        return ngettext("%(n)s working day", "%(n)s working days", days) % {"n": days}
+    return ngettext("%(n)s day", "%(n)s days", days) % {"n": days}
 
 
 @register.filter

@@ -42,8 +42,8 @@ from rights.kernel.decisions import LEGAL_SECRECY
 from rights.kernel.plan import Plan
 from rights.kernel.states import OPEN_STATES, Kind, State
 from rights.models import Request
-from rights.queries import due_if_filed, submitted_requests
-from rights.templatetags.look import hour
+from rights.queries import due_if_filed, limit_of, submitted_requests
+from rights.templatetags.look import hour, limit_text
 from rights.web import language_of_page, person_of
 from rights.web.asking_forms import (
     FormPage,
@@ -218,14 +218,16 @@ def _show_check(request: HttpRequest, draft: Request, form: CheckForm, final: Fi
         if kind is Kind.CANCELLATION and _costs_more(draft, lapsing):
             messages.warning(request, _("Something of value would lapse. Please say whether you give it up."))
             return redirect("rights:form", draft.pk)
-    due = due_if_filed(kind, on=local_day(now))
+    due, limit = due_if_filed(kind, on=local_day(now)), limit_of(kind, on=local_day(now))
     return render(
         request,
         "subject/check.html",
         {
             "kind": kind.value,
             "answers": answers_of(draft, data_map, view, lapsing=lapsing),
-            "after": what_follows(draft, data_map, view, due=due),
+            "after": what_follows(
+                draft, data_map, view, due=due, limit=limit_text(limit.days, working=limit.working_days)
+            ),
             "form": form,
             "irreversible": final.lead,
             "irreversible_text": final.text,
@@ -410,7 +412,7 @@ def done(request: HttpRequest, pk: UUID) -> HttpResponse:
             "case": replace(
                 shown, immediate=immediate, deferred=shown.deferred or (waits and case.state == State.CHECKING)
             ),
-            "after": what_follows(case, data_map, view, due=shown.due, sent=True)
+            "after": what_follows(case, data_map, view, due=shown.due, limit=shown.limit, sent=True)
             if shown.due and not shown.closed
             else [],
             "receipt_url": reverse("rights:receipt", args=[case.pk]),

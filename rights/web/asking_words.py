@@ -113,11 +113,11 @@ class Moment:
 
 
 def what_follows(
-    request: Request, data_map: DataMap, view: PlanView | None, *, due: date, sent: bool = False
+    request: Request, data_map: DataMap, view: PlanView | None, *, due: date, limit: str, sent: bool = False
 ) -> list[Moment]:
-    """What happens after sending, with dates, in the order in which it happens."""
+    """What happens after sending, with dates, in the order in which it happens. `limit`: how long one is, in words."""
     by_due = _("By %(day)s 24:00") % {"day": day_text(due)}
-    then = _then(request, data_map, view, by_due=by_due)
+    then = _then(request, data_map, view, by_due=by_due, limit=limit)
     if not sent:
         first = (
             _("You get a reference, and a message at your other contact in case it was not you.")
@@ -131,7 +131,7 @@ def what_follows(
     return [Moment(_("Now"), _("There is nothing for you to do."), now=True), *then]
 
 
-def _then(request: Request, data_map: DataMap, view: PlanView | None, *, by_due: str) -> list[Moment]:
+def _then(request: Request, data_map: DataMap, view: PlanView | None, *, by_due: str, limit: str) -> list[Moment]:
     match Kind(request.kind):
         case Kind.ACCESS if request.subject_id != request.filed_by_id:
             name = {"name": request.subject.masked_name}
@@ -156,7 +156,7 @@ def _then(request: Request, data_map: DataMap, view: PlanView | None, *, by_due:
         case Kind.DELETION:
             return _deletes(view, by_due=by_due) if view else []
         case Kind.CANCELLATION:
-            return _closes(view, by_due=by_due) if view else []
+            return _closes(view, by_due=by_due, limit=limit) if view else []
 
 
 def _stops(request: Request, data_map: DataMap, *, by_due: str) -> list[Moment]:
@@ -190,15 +190,15 @@ def _deletes(view: PlanView, *, by_due: str) -> list[Moment]:
     return moments + _releases(view)
 
 
-def _closes(view: PlanView, *, by_due: str) -> list[Moment]:
+def _closes(view: PlanView, *, by_due: str, limit: str) -> list[Moment]:
     if view.waiting.lines:
         text = _(
-            "We wait for this: %(what)s. Once it is settled a fresh 15 days begin by themselves, "
+            "We wait for this: %(what)s. Once it is settled a new limit of %(limit)s begins by itself, "
             "and we tell you the date."
         )
         closed = _("We close the service, delete what can go and tell you until when the rest is kept.")
         what = listed(line.name for line in view.waiting.lines)
-        return [Moment(_("First"), text % {"what": what}), Moment(_("Then"), closed)]
+        return [Moment(_("First"), text % {"what": what, "limit": limit}), Moment(_("Then"), closed)]
     text = _("A person checks it, we close the service and delete what can go.")
     moments = [Moment(by_due, text), *_releases(view)]
     if view.looked_at:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -27,12 +27,26 @@ from accounts.models import User
 from accounts.permissions import can, staff_required
 from portal.core import clock
 from rights.actions import review
+from rights.actions.submit import closes_on
 from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import local_day
+from rights.kernel.handling import REMINDER_DAYS
 from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import Request, Step
-from rights.queries import QUEUE_PAGE, QUEUE_VIEWS, due_of, open_fee, queue, queue_counts, queue_order, stored_plan
+from rights.queries import (
+    QUEUE_PAGE,
+    QUEUE_VIEWS,
+    due_of,
+    last_day_to_ask,
+    open_fee,
+    queue,
+    queue_counts,
+    queue_order,
+    starts_clock,
+    stored_plan,
+)
+from rights.templatetags.look import listed
 from rights.transitions import StaleRequest
 from rights.web import person_of
 from rights.web.desk_extras import extras_of
@@ -126,6 +140,8 @@ def show_queue(request: HttpRequest) -> HttpResponse:
             "view": {
                 "title": _("All requests of one person") if person else _view_names()[view],
                 "count": total,
+                "order": _order_words(view, person=person),
+                "by_urgency": person is None and view not in {"closed", "unproved"},
                 "sentence": _urgency(late=late, today=today) if total <= QUEUE_PAGE else "",
             },
             "views": _rail(view=view, kind=kind, kinds=kinds, person=person, reviewer=reviewer),
@@ -147,6 +163,12 @@ def _query_of(
     if person is not None:
         return Request.objects.filter(subject=person, received_at__isnull=False), PERSON_ORDER
     return queue(view, reviewer=reviewer), queue_order(view)
+
+
+def _order_words(view: str, *, person: User | None) -> str:
+    if person is not None or view == "closed":
+        return _("The newest first")
+    return _("The longest waiting first") if view == "unproved" else _("The most urgent by law first")
 
 
 def _view_names() -> dict[str, str]:
@@ -298,10 +320,16 @@ def _lock_of(item: Request, *, reviewer: User) -> str:
 
 def _state_words(item: Request) -> str:
     match State(item.state):
-        case State.WAITING if item.lacks_proof:
-            return _("It waits for a proof. Nothing was looked up and no clock runs.")
-        case State.WAITING if open_fee(item):
-            return _("A fee was quoted. The clock stands until the person answers.")
+        case State.WAITING if item.lacks_proof and item.received_at:
+            text = _(
+                "It waits for a proof: nothing was looked up and no clock runs. Who filed it is reminded on days "
+                "%(days)s; unproved, it ends by itself on %(day)s."
+            )
+            days = listed(str(day) for day in REMINDER_DAYS)
+            return text % {"days": days, "day": closes_on(item.received_at).isoformat()}
+        case State.WAITING if fee := open_fee(item):
+            text = _("A fee was quoted. The clock stands until the person answers; unanswered it ends after %(day)s.")
+            return text % {"day": fee.answer_by.isoformat()}
         case State.WAITING:
             return _("The person has been asked. The clock stands until they answer.")
         case State.DEFERRED:
@@ -340,6 +368,12 @@ def _off_outcomes(item: Request, plan: Plan | None, *, now: datetime) -> dict[st
     return off
 
 
+def _ask_by(item: Request, *, now: datetime) -> date | None:
+    if item.received_at is None or not starts_clock(item, asked_on=local_day(now)):
+        return None
+    return last_day_to_ask(item.received_at)
+
+
 def _make_form(item: Request, plan: Plan | None, data_map: DataMap, *, now: datetime, data: Any = None) -> DecisionForm:
     kind = Kind(item.kind)
     letter = approval_letter(item, plan, data_map=data_map, due=due_of(item, now=now).on) if plan else ""
@@ -349,6 +383,7 @@ def _make_form(item: Request, plan: Plan | None, data_map: DataMap, *, now: date
         persons=persons_of(kind, plan),
         data_map=data_map,
         off=_off_outcomes(item, plan, now=now),
+        ask_by=_ask_by(item, now=now),
         initial={"reason": APPROVALS[kind][0], "letter": letter, "version": seal_version(item, plan)},
     )
 
@@ -375,7 +410,7 @@ def _show_case(
         {
             "case": present_head(item, reviewer=reviewer, plan=plan, data_map=data_map, now=now),
             "today": local_day(now),
-            "person": present_person(item),
+            "person": present_person(item, now=now),
             "verified": verification_words(item),
             "asks": present_asked(item, data_map=data_map, language=get_language() or "zh-hans"),
             "earlier": present_earlier(item, data_map),
@@ -629,7 +664,10 @@ def _carry_out(item: Request, form: DecisionForm, *, plan: Plan | None, reviewer
             )  # fmt: skip
             return _("Approved.")
         case "ask":
-            review.ask(item, reviewer=reviewer, text=letter, now=now)
+            missing = answers.get("missing", False)
+            review.ask(item, reviewer=reviewer, text=letter, missing=missing, now=now)
+            if missing and starts_clock(item, asked_on=local_day(now)):
+                return _("The question was sent. The clock starts with the answer.")
             return _("The question was sent. The clock stands until it is answered.")
         case "refuse":
             review.refuse(item, reviewer=reviewer, key=answers["reason"], text=letter, now=now)

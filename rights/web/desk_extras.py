@@ -20,12 +20,15 @@ from accounts.permissions import can, staff_required
 from portal.core import clock
 from rights.actions import fees, proofs
 from rights.actions.review import CannotDecide
-from rights.kernel.clock import SHANGHAI
-from rights.kernel.states import State
+from rights.datamap import load_live_map
+from rights.kernel.clock import SHANGHAI, local_day
+from rights.kernel.states import Kind, State
 from rights.models import Request
-from rights.queries import open_fee
+from rights.queries import limit_of, open_fee
+from rights.templatetags.look import limit_text, listed
 from rights.transitions import StaleRequest
 from rights.web import person_of
+from rights.web.present_case import reason_words
 
 
 class FeeForm(forms.Form):
@@ -107,16 +110,23 @@ def extras_of(item: Request, *, reviewer: User, own: bool) -> list[Extra]:
             )
         ]
     if item.state == State.WAITING and item.lacks_proof:
+        limit = limit_of(Kind(item.kind), on=local_day(clock.now()))
+        given = {"what": _missing(item), "limit": limit_text(limit.days, working=limit.working_days)}
         return [
             Extra(
                 _("Confirm the proof"),
-                _("Nothing was looked up so far. Once confirmed the case is checked and its 15 days begin."),
+                _("Missing: %(what)s. Once confirmed the case is checked and its limit of %(limit)s begins.") % given,
                 ProofForm(of_agent=_is_of_agent(item)),
                 reverse("desk:confirm_proof", args=[item.pk]),
                 _("Confirm the proof"),
             )
         ]
     return []
+
+
+def _missing(item: Request) -> str:
+    data_map = load_live_map()
+    return listed(reason_words(key, data_map) for key in item.review_reasons)
 
 
 @require_POST

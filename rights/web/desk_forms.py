@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from django import forms
@@ -86,7 +87,8 @@ def line_field(collection: str) -> str:
 
 
 class DecisionForm(forms.Form):
-    """One decision. `version` is what the reviewer saw; `text_for` turns an untouched letter into the outcome's own."""
+    """One decision. `version` is what the reviewer saw; `ask_by` the last day on which asking for what is missing keeps
+    the clock from having started at receipt (None: past)."""
 
     outcome = forms.ChoiceField(
         choices=[(value, value) for value in OUTCOMES],
@@ -104,13 +106,31 @@ class DecisionForm(forms.Form):
         widget=forms.Textarea({"rows": 8}),
         help_text=gettext_lazy("The letter of an approval, a refusal or the question. For an extension: why."),
     )
+    missing = forms.BooleanField(
+        label=gettext_lazy("The question is for what was missing when it was filed"), required=False
+    )
     version = forms.CharField(widget=forms.HiddenInput, max_length=60_000)
 
     def __init__(
-        self, *args: Any, kind: Kind, persons: Sequence[Line], data_map: DataMap, off: Iterable[str], **kwargs: Any
+        self,
+        *args: Any,
+        kind: Kind,
+        persons: Sequence[Line],
+        data_map: DataMap,
+        off: Iterable[str],
+        ask_by: date | None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.kind, self.persons, self.off = kind, tuple(persons), frozenset(off)
+        if "ask" in self.off:
+            del self.fields["missing"]
+        else:
+            self.fields["missing"].help_text = (
+                _("Asked by %(day)s, the answer starts the clock.") % {"day": ask_by.isoformat()}
+                if ask_by
+                else _("It is too late for the answer to start the clock, which only stands until then.")
+            )
         language = get_language() or "zh-hans"
         self.approvals, self.refusals = APPROVALS[kind], refusals_of(kind)
         reason = self.fields["reason"]
@@ -143,6 +163,8 @@ class DecisionForm(forms.Form):
         outcome, key = data.get("outcome"), data.get("reason")
         if outcome in self.off:
             self.add_error("outcome", _("This outcome is not possible now."))
+        if data.get("missing") and outcome != "ask":
+            self.add_error("missing", _("Only a question asks for what is missing."))
         match outcome:
             case "approve":
                 if key and key not in self.approvals:

@@ -39,7 +39,7 @@ from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import ConsentEvent, Hold, Notice, Package, Request
 from rights.notices import render_notice
-from rights.queries import backups_clear, open_fee, submitted_requests
+from rights.queries import backups_clear, open_fee, starts_clock, submitted_requests
 from rights.records import ConsentState, read_consents
 from rights.templatetags.look import hour, listed
 from rights.transitions import StaleRequest
@@ -62,6 +62,7 @@ from rights.web.present_request import (
     present_decision,
     present_events,
     present_messages,
+    present_settled_fee,
 )
 from rights.web.unproved import find_unproved, list_unproved, show_unproved
 
@@ -132,12 +133,17 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         present_plan(plan, data_map, language=language, today=local_day(now)) if plan and _shows_plan(item) else None
     )
     package = _package_of(request, item)
+    question = open_question(item) if item.state == State.WAITING else None
     context = {
         "case": case,
         "today": local_day(now),
         "asked": present_asked(item, data_map=data_map, language=language),
-        "question": open_question(item) if item.state == State.WAITING else None,
+        "question": question,
+        "question_starts": bool(
+            question and question.missing and starts_clock(item, asked_on=local_day(question.asked_at))
+        ),
         "fee": open_fee(item),
+        "fee_settled": present_settled_fee(item),
         "fee_url": reverse("rights:fee", args=[item.pk]),
         "answer_form": form,
         "answer_url": reverse("rights:answer", args=[item.pk]),

@@ -33,6 +33,7 @@ from rights.queries import submitted_requests
 from rights.templatetags.look import gap, on_text
 from rights.web import language_of_page, person_of
 from rights.web.unproved import offered_kinds
+from rights.wording import cite
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -175,7 +176,7 @@ def _refuse(request: HttpRequest, given: Authority | None) -> HttpResponse:
     over = given is not None and is_over(given, clock.now())
     context = {
         "text": refusal.text(language_of_page()),
-        "basis": refusal.basis,
+        "basis": cite(refusal.basis, language_of_page()),
         "ended_on": local_day(given.valid_until) if given and given.valid_until and over else None,
         "covers": given.scope if given and not over else [],
         "file": [

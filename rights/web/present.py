@@ -18,8 +18,8 @@ from rights.kernel.plan import GOING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Request
 from rights.queries import active_rules, clock_facts, due_of
-from rights.templatetags.look import day_text, listed, on_text, records
-from rights.wording import ground_words
+from rights.templatetags.look import day_text, limit_text, listed, on_text, records
+from rights.wording import cite, ground_words
 
 _AMOUNT = re.compile(r"-?\d+\.\d\d")
 SUMMARY_KINDS = 3
@@ -135,16 +135,16 @@ def present_plan(plan: Plan, data_map: DataMap, *, language: str, today: date) -
 def _plan_line(line: Line, plan: Plan, data_map: DataMap, *, language: str, citations: Mapping[str, str]) -> PlanLine:
     item = data_map.collections[line.collection]
     given = reason(line.key)
-    text, why, basis = given.text(language), "", given.basis
+    text, why, basis = given.text(language), "", cite(given.basis, language)
     if line.fate is Fate.KEEP or (line.fate in GOING and not item.while_relationship):
         # The map's own words; those of a collection that a service needs are true only while it stays.
         text = item.basis(language) if item.basis else text
     elif line.fate is Fate.HOLD and line.key != "HOLD.RELATION_ACTIVE":
         # The section says what a hold is; the line says what the records are for, and the law on demand.
         text, why = item.purpose(language), text
-        basis = _cite(line.rule, citations) or basis
+        basis = _cite_rules(line.rule, citations, language) or basis
     elif line.fate is Fate.HOLD:
-        basis = _cite(line.rule, citations) or basis
+        basis = _cite_rules(line.rule, citations, language) or basis
     return PlanLine(
         name=item.label(language),
         count=line.count,
@@ -163,9 +163,9 @@ def _plan_line(line: Line, plan: Plan, data_map: DataMap, *, language: str, cita
     )
 
 
-def _cite(rules: str | None, citations: Mapping[str, str]) -> str:
+def _cite_rules(rules: str | None, citations: Mapping[str, str], language: str) -> str:
     found = [citations[label] for label in (rules or "").split("/") if label in citations]
-    return "；".join(dict.fromkeys(found))
+    return cite("；".join(dict.fromkeys(found)), language)
 
 
 def _blocked_lines(plan: Plan, data_map: DataMap, *, language: str) -> tuple[PlanLine, ...]:
@@ -187,7 +187,7 @@ def _blocked_lines(plan: Plan, data_map: DataMap, *, language: str) -> tuple[Pla
                 text=_("%(kinds)s. %(reason)s")
                 % {"kinds": _kinds(items, language=language), "reason": given.text(language)},
                 sensitive=any(item.sensitive for item in items),
-                basis=given.basis,
+                basis=cite(given.basis, language),
                 facts=tuple(
                     (blocker.label(language), value)
                     for blocker in blockers
@@ -415,6 +415,8 @@ class CaseView:
     deferred: bool
     closed: bool
     turn: str
+    limit: str
+    """How long its limit is, in words: that which starts anew when it goes on after it was put off."""
     immediate: bool = False
     whose: str = ""
     """For whom it was filed, or who filed it; empty where that is the reader."""
@@ -445,6 +447,7 @@ def present_case(request: Request, data_map: DataMap, *, language: str, now: dat
         deferred=due.deferred,
         closed=state is State.CLOSED,
         turn=turn_of(request, data_map, language=language),
+        limit=limit_text(request.limit_days, working=request.working_days),
         pauses=pauses,
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Count
@@ -11,19 +11,22 @@ from django.utils import translation
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
+from accounts.authority import is_over
 from accounts.identities import get_identities
 from accounts.masks import mask_id_number
 from accounts.models import Authority, Identity, User
 from accounts.permissions import can
+from rights.actions.submit import closes_on
 from rights.datamap import DataMap
-from rights.kernel.clock import EXTENSION_DAYS, Pause, local_day
+from rights.kernel.clock import Pause, local_day
 from rights.kernel.decisions import REASONS, Outcome
 from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Event, Request, Step
-from rights.queries import Due, clock_facts, due_if_any, due_of, load_calendar, submitted_requests
-from rights.templatetags.look import day_text, iso_moment, listed, on_text
+from rights.queries import Due, clock_facts, due_if_any, due_of, load_calendar, open_fee, submitted_requests
+from rights.templatetags.look import day_text, gap, iso_moment, listed, on_text
 from rights.web.present import listed_parties, shown_values
+from rights.wording import cite
 
 EVENTS_SHOWN = 100
 STEPS_SHOWN = 200
@@ -230,6 +233,8 @@ def _since(request: Request) -> str:
         return _("closed %(day)s") % {"day": local_day(request.closed_at).isoformat()}
     if request.state == State.DEFERRED and request.deferred_at:
         return _("since %(day)s") % {"day": local_day(request.deferred_at).isoformat()}
+    if request.state == State.WAITING and request.lacks_proof and request.received_at:
+        return _("ends on %(day)s without a proof") % {"day": closes_on(request.received_at).isoformat()}
     return ""
 
 
@@ -250,6 +255,8 @@ def where_stuck(request: Request, *, data_map: DataMap, steps: Mapping[str, int]
             return listed(reason_words(key, data_map) for key in request.review_reasons) or _("to be decided")
         case State.WAITING if request.lacks_proof:
             return listed(reason_words(key, data_map) for key in request.review_reasons)
+        case State.WAITING if fee := open_fee(request):
+            return _("waits for an answer to the fee of ¥%(amount)s") % {"amount": fee.amount}
         case State.WAITING:
             return _("waits for the person's answer")
         case State.DEFERRED:
@@ -304,6 +311,7 @@ class CaseHead:
     paused_days: int
     deferred: bool
     closed: bool
+    approved: bool
     rolled_due: date | None
     tag: str
     history: str
@@ -331,6 +339,7 @@ def present_head(request: Request, *, reviewer: User, plan: Plan | None, data_ma
         paused_days=_paused_days(request, now=now),
         deferred=bool(due and due.deferred),
         closed=closed,
+        approved=request.approved_at is not None,
         rolled_due=runs.rolled if runs else None,
         tag=_("partly possible") if plan and _is_partial(request, plan) else "",
         history=_history(request, due=due, pauses=pauses) if due else "",
@@ -373,7 +382,7 @@ class CasePerson:
     authority: str
 
 
-def present_person(request: Request) -> CasePerson:
+def present_person(request: Request, *, now: datetime) -> CasePerson:
     """Who asks, masked: enough to talk about them, too little to call them."""
     subject = request.subject
     identities = get_identities(subject)
@@ -382,23 +391,27 @@ def present_person(request: Request) -> CasePerson:
         id_number=mask_id_number(identities["id_number"]) if "id_number" in identities else "–",
         phone=subject.masked_phone or "–",
         language={"zh-hans": "简体中文", "en": "English"}.get(subject.language, subject.language),
-        authority=_authority_words(request),
+        authority=_authority_words(request, now=now),
     )
 
 
-def _authority_words(request: Request) -> str:
+def _authority_words(request: Request, *, now: datetime) -> str:
     agent = request.filed_by
     if agent.pk == request.subject_id:
         return ""
     authority = Authority.objects.filter(agent=agent, principal=request.subject).order_by("-created_at").first()
     if authority is None:
         return _("Filed by %(name)s without a recorded authority.") % {"name": agent.masked_name}
-    kind = Authority.Kind(authority.kind).label
-    if authority.valid_until is None:
-        return _("Filed by %(name)s as %(kind)s.") % {"name": agent.masked_name, "kind": kind}
-    return _("Filed by %(name)s as %(kind)s, valid until %(day)s.") % {
-        "name": agent.masked_name, "kind": kind, "day": local_day(authority.valid_until).isoformat(),
-    }  # fmt: skip
+    who = {"name": agent.masked_name, "kind": Authority.Kind(authority.kind).label}
+    words = [_("Filed by %(name)s as %(kind)s.") % who]
+    if authority.valid_until:
+        # The moment it ends is no part of it: one that ends at midnight has the day before as its last.
+        day = {"day": local_day(authority.valid_until - timedelta.resolution).isoformat()}
+        text = _("The authority ended on %(day)s.") if is_over(authority, now) else _("It is valid until %(day)s.")
+        words.append(text % day)
+    if request.kind not in authority.scope:
+        words.append(_("It is for something else: %(kinds)s.") % {"kinds": listed(map(kind_word, authority.scope))})
+    return gap().join(words)
 
 
 def verification_words(request: Request) -> list[str]:
@@ -416,9 +429,18 @@ def verification_words(request: Request) -> list[str]:
         for item in Identity.objects.filter(user=request.subject).order_by("kind")
     ]
     if request.channel == "online":
-        words.append(_("signed in with a password"))
-    if request.kind in {Kind.DELETION, Kind.CANCELLATION} and request.channel == "online" and request.received_at:
-        words.append(_("one-time code on %(day)s") % {"day": local_day(request.received_at).isoformat()})
+        agent = request.filed_by if request.filed_by_id != request.subject_id else None
+        words.append(
+            _("%(name)s, who filed it, signed in with a password") % {"name": agent.masked_name}
+            if agent
+            else _("signed in with a password")
+        )
+        # What an agent files for a proof to follow is sent without a code.
+        coded = request.kind in {Kind.DELETION, Kind.CANCELLATION} and not (
+            agent and request.events.filter(kind="proof_asked").exists()
+        )
+        if coded and request.received_at:
+            words.append(_("one-time code on %(day)s") % {"day": local_day(request.received_at).isoformat()})
     return words
 
 
@@ -464,6 +486,7 @@ class CasePlan:
     waiting: int
     kept: int
     counted: bool
+    packed: int
     rules: str
     rows: tuple[PlanRow, ...]
     unknown: tuple[str, ...]
@@ -473,17 +496,16 @@ def present_case_plan(request: Request, plan: Plan, data_map: DataMap) -> CasePl
     """The plan per system with what is there before and after."""
     language = get_language() or "zh-hans"
     kind = Kind(request.kind)
-    if kind is Kind.ACCESS:
-        going, waiting, kept = plan.total, 0, 0
-    else:
-        going, waiting, kept = plan.count(*GOING), plan.count(Fate.BLOCKED, Fate.PERSON), plan.count(*STAYING)
+    packed = kind is Kind.ACCESS
+    going, waiting, kept = plan.count(*GOING), plan.count(Fate.BLOCKED, Fate.PERSON), plan.count(*STAYING)
     lines = plan.lines if kind is not Kind.CORRECTION else ()
     return CasePlan(
         read_at=plan.read_at,
         going=going,
         waiting=waiting,
         kept=kept,
-        counted=bool(lines),
+        counted=bool(lines) and not packed,
+        packed=plan.total if packed else 0,
         rules=listed(sorted({rule for line in plan.lines if line.rule for rule in line.rule.split("/")})),
         rows=(
             *_acts(request, plan, data_map, language),
@@ -620,7 +642,8 @@ def present_judgements(request: Request, *, plan: Plan | None, data_map: DataMap
                 _("More would go now than was approved: %(names)s. Nothing was done.") % {"names": names},
             )
         )
-    for fact in plan.blockers if plan else ():
+    # What stands in the way of erasing never stands in the way of a copy or a correction.
+    for fact in plan.blockers if plan and request.kind not in {Kind.ACCESS, Kind.CORRECTION} else ():
         facts = fact_words(fact)
         label = reason_words(fact.key, data_map)
         company = data_map.entities[fact.entity].name(language) if fact.entity in data_map.entities else fact.entity
@@ -750,6 +773,8 @@ def present_events(request: Request, data_map: DataMap) -> list[EventRow]:
     for event in request.events.select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN]:
         text = event_words(event, data_map)
         if event.kind == "asked" and event.at in questions:
+            if questions[event.at].missing:
+                text = _("asked the person for what was missing")
             text = _joined(text, questions[event.at].text)
         elif event.kind == "answered" and event.at in answers:
             text = _joined(text, answers[event.at].answer)
@@ -799,7 +824,7 @@ def event_words(event: Event, data_map: DataMap) -> str:
         "plan_changed": _("the plan changed, back to the desk"),
         "claimed": _("claimed it"),
         "released_case": _("gave it back"),
-        "extended": _("extended by %(n)s days") % {"n": EXTENSION_DAYS},
+        "extended": _("extended until %(day)s") % {"day": body["until"]} if "until" in body else _("extended"),
         "warned": _("due soon"),
         "breached": _("overdue"),
         "check_owed": _("what blocks it was not checked in time"),
@@ -884,7 +909,7 @@ def refusal_letter(request: Request, *, key: str) -> str:
         reason = REASONS[key]
         parts = [reason.text(request.subject.language)]
         if reason.basis:
-            parts.append(_("Basis: %(basis)s.") % {"basis": reason.basis})
+            parts.append(_("Basis: %(basis)s.") % {"basis": cite(reason.basis, request.subject.language)})
         parts.append(_("If you disagree, appeal and someone else reviews it; you may also complain or sue."))
         return ("" if request.subject.language.startswith("zh") else " ").join(parts)
 

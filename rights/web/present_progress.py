@@ -18,7 +18,7 @@ from rights.queries import active_rules, reviewed_collections
 from rights.templatetags.look import hour, listed, records
 from rights.web.present import PlanLine, PlanView, present_plan
 from rights.web.present_request import ERASING
-from rights.wording import ground_words
+from rights.wording import cite, ground_words
 
 LATELY = timedelta(days=90)
 """How long a released hold is still told beside what is held."""
@@ -273,7 +273,7 @@ class _LineMaker:
             company=self.data_map.entities[item.entity].service(self.language) if item else "",
             text=text or (item.purpose(self.language) if item else ""),
             why=reason.text(self.language) if reason else "",
-            basis=reason.basis if reason else "",
+            basis=cite(reason.basis, self.language) if reason else "",
             ground=ground_words(item, self.language) if item else "",
         )
 
@@ -310,7 +310,7 @@ def group_holds(holds: Iterable[Hold], *, data_map: DataMap, language: str) -> l
             last_release=max(days, default=None),
             open_ended=sum(hold.count for hold in group if hold.last_day is None),
             rule=rule,
-            basis="；".join(cited) or line.basis,
+            basis=cite("；".join(cited), language) or line.basis,
         )
         lines.append(HeldLine(group[0].entity, line))
     return lines

@@ -18,9 +18,10 @@ from rights.kernel.decisions import REASONS
 from rights.kernel.plan import Fate, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Decision, Event, Question, Request
-from rights.queries import Due, due_of
-from rights.templatetags.look import day_text, gap, listed, records
+from rights.queries import Due, due_of, open_fee
+from rights.templatetags.look import day_text, gap, limit_text, listed, records
 from rights.web.present import CaseView, mask_value, present_case, service_names
+from rights.wording import cite
 
 ERASING = ("erase", "mask")
 FEE_ENDINGS = ("FEE.DECLINED", "FEE.UNANSWERED")
@@ -81,7 +82,11 @@ def _turn(request: Request, *, due: Due, data_map: DataMap, language: str) -> Tu
         return Turn("late", lead, _("That is our failure. Your case now comes first; you can complain or sue today."))
     match state:
         case State.WAITING:
-            return Turn("wait", _("We wait for you since %(day)s.") % day, _("Until you answer the days do not count."))
+            lead = _("We wait for you since %(day)s.") % day
+            if fee := open_fee(request):
+                text = _("Accept or decline the fee by %(day)s. Until then the days do not count.")
+                return Turn("wait", lead, text % {"day": day_text(fee.answer_by)})
+            return Turn("wait", lead, _("Until you answer the days do not count."))
         case State.DEFERRED:
             return _deferred_turn(request, day=day, data_map=data_map, language=language)
         case State.REVIEW:
@@ -228,7 +233,7 @@ def present_decision(request: Request, *, language: str) -> dict[str, Any] | Non
     return {
         "text": decision.text or stated,
         "reason": stated if refused and decision.text.strip() not in {"", stated} else "",
-        "basis": reason.basis if reason else "",
+        "basis": cite(reason.basis, language) if reason else "",
         "at": decision.decided_at,
         "extended": decision.outcome == "extend",
     }
@@ -236,6 +241,22 @@ def present_decision(request: Request, *, language: str) -> dict[str, Any] | Non
 
 def open_question(request: Request) -> Question | None:
     return request.questions.filter(answered_at__isnull=True).order_by("asked_at").first()
+
+
+def present_settled_fee(request: Request) -> dict[str, Any] | None:
+    """A fee that waits for no answer any more, and what came of it."""
+    fee = next((fee for fee in request.fees.all() if fee.settled_at), None)
+    if fee is None:
+        return None
+    words = {
+        "accepted_at": _("accepted on %(day)s"),
+        "declined_at": _("declined on %(day)s; nothing is owed"),
+        "waived_at": _("waived on %(day)s; nothing is owed"),
+        "lapsed_at": _("not answered by %(day)s; nothing is owed"),
+    }
+    how = next(name for name in words if getattr(fee, name))
+    day = fee.answer_by if how == "lapsed_at" else fee.settled_at
+    return {"amount": fee.amount, "reason": fee.reason, "words": words[how] % {"day": day_text(day)}}
 
 
 # ---- what happened -------------------------------------------------------------------------------------------------
@@ -406,6 +427,17 @@ def _breached(words: _Words, event: Event) -> str:
     return _("We did not finish by %(day)s. That is our failure.") % {"day": day}
 
 
+def _unblocked(words: _Words, event: Event) -> str:
+    limit = limit_text(words.request.limit_days, working=words.request.working_days)
+    return _("What stood in the way is settled. A new limit of %(limit)s began.") % {"limit": limit}
+
+
+def _extended(words: _Words, event: Event) -> str:
+    if until := event.body.get("until"):
+        return _("The limit was extended once, until %(day)s.") % {"day": day_text(date.fromisoformat(str(until)))}
+    return _("The limit was extended once.")
+
+
 _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
     "submitted": _submitted,
     "to_review": lambda words, event: _("Checked; a case worker decides."),
@@ -425,10 +457,10 @@ _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
     "asked": lambda words, event: _("We asked you a question. The clock stands still."),
     "answered": lambda words, event: _("Question answered. The clock goes on."),
     "deferred": _deferred,
-    "unblocked": lambda words, event: _("What stood in the way is settled. A fresh 15 days began."),
+    "unblocked": _unblocked,
     "started": _started,
     "plan_changed": lambda words, event: _("The data has changed since the approval, so a case worker looks again."),
-    "extended": lambda words, event: _("The limit was extended once, by 15 days."),
+    "extended": _extended,
     "breached": _breached,
     "taken_back": lambda words, event: _("Request taken back."),
     "undone": lambda words, event: _(

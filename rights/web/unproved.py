@@ -22,11 +22,15 @@ from accounts.permissions import subject_required
 from portal.core import clock
 from rights.actions.submit import CannotSubmit, closes_on, start_draft, submit
 from rights.datamap import load_live_map
+from rights.kernel.clock import local_day
 from rights.kernel.decisions import reason
 from rights.kernel.states import Kind, State
 from rights.models import Request
+from rights.queries import limit_of
+from rights.templatetags.look import limit_text
 from rights.web import language_of_page, person_of
 from rights.web.present import title_of
+from rights.wording import cite
 
 OFFERED = (Kind.ACCESS, Kind.DELETION)
 """The kinds whose form asks for nothing that only the person's own data could answer."""
@@ -75,11 +79,18 @@ def find_unproved(request: HttpRequest, pk: UUID) -> Request | None:
     return found
 
 
-def list_unproved(request: HttpRequest) -> list[dict[str, Any]]:
-    return [present_unproved(request, item) for item in _mine(person_of(request)).order_by("-received_at", "-id")]
+def list_unproved(request: HttpRequest) -> dict[str, list[dict[str, Any]]]:
+    """What still waits for its proof, and what ended without one."""
+    found = [present_unproved(request, item) for item in _mine(person_of(request)).order_by("-received_at", "-id")]
+    return {
+        "open": [case for case in found if not case["closed_at"]],
+        "ended": [case for case in found if case["closed_at"]],
+    }
 
 
 def present_unproved(request: HttpRequest, item: Request) -> dict[str, Any]:
+    # That of the day on which it is proved; as far as is known today.
+    limit = limit_of(Kind(item.kind), on=local_day(clock.now()))
     why = reason((item.review_reasons or ["ID.UNVERIFIED"])[0])
     return {
         "ref": item.reference,
@@ -89,10 +100,11 @@ def present_unproved(request: HttpRequest, item: Request) -> dict[str, Any]:
         "closed_at": item.closed_at,
         "taken_back": item.closing_key == "WITHDRAWN",
         "until": _until(item),
+        "limit": limit_text(limit.days, working=limit.working_days),
         "about_me": item.subject_id == person_of(request).pk and item.filed_by_id != item.subject_id,
         "agent": why.key == "AGENT.UNAUTHORISED",
         "text": why.text(language_of_page()),
-        "basis": why.basis,
+        "basis": cite(why.basis, language_of_page()),
     }
 
 

@@ -12,7 +12,9 @@ from uuid import uuid4
 import pytest
 import yaml
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts import totp
 from accounts.models import ApiToken, Authority, User
@@ -409,6 +411,33 @@ def test_a_silent_system_is_unknown_and_the_rest_is_answered(api: Api, monkeypat
     plan = api.caller(CHEN).get("plan/", kind="deletion").json()
     assert plan["unknown"] == ["wealth"]
     assert plan["going"] > 1000
+
+
+def test_a_list_reads_the_calendar_once(api: Api) -> None:
+    """And nothing else for each row: as many questions to the database for five requests as for two."""
+    user, now = api.user(NOBODY), portal_clock.now()
+    caller = api.caller(NOBODY)
+
+    def count(rows: int) -> tuple[int, int, int]:
+        with api.django_as("worker"):
+            made = Request.objects.bulk_create(
+                Request(
+                    kind="access", state=State.DRAFT, subject=user, filed_by=user, created_at=now, received_at=now,
+                    started_on=now.date(), reference=f"T{rows}-{n}",
+                )
+                for n in range(rows)
+            )  # fmt: skip
+            for state in (State.CHECKING, State.REVIEW):
+                Request.objects.filter(pk__in=[item.pk for item in made]).update(state=state)
+        with CaptureQueriesContext(connection) as asked:
+            found = caller.get("requests/").json()["results"]
+        assert {row["due"]["days_left"] for row in found} == {15}
+        return len(found), len([query for query in asked if "rights_calendaryear" in query["sql"]]), len(asked)
+
+    (few, once, total), (more, again, as_many) = count(2), count(3)
+    assert (few, more) == (2, 5)
+    assert (once, again) == (1, 1)
+    assert as_many == total
 
 
 def test_lists_come_in_pages_without_gap_or_repeat(api: Api) -> None:

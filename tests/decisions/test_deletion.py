@@ -14,6 +14,7 @@ from rights.datamap import load_live_map
 from rights.kernel.plan import Fate, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Hold, Notice, Package, Step
+from rights.notices import render_notice
 from rights.queries import backups_clear
 from tests.decisions.office import Office, fates, keys
 from tests.rights.shop import DOCUMENTS, GOVERNANCE, NOW, Shop
@@ -184,7 +185,14 @@ def test_hold_backup_says_when_the_backups_are_clear(shop: Shop) -> None:
     request = shop.advance(shop.approve(request, now=NOW), now=LATER)
     # Erased on 2026-11-23; thirty days later is 2026-12-23.
     assert backups_clear(request, load_live_map()) == {"shop": date(2026, 12, 23)}
-    assert Notice.objects.get(request=request, kind="backups").params["day"] == "2026-12-23"
+    told = Notice.objects.filter(request=request, user=request.subject, created_at=LATER)
+    (letter,) = told.exclude(kind="approved")
+    assert letter.kind == "closed", "one letter says both"
+    for language, words in (
+        ("zh-hans", "删除的信息在备份里已隔离、不再使用，最迟在 2026-12-23 清除。"),
+        ("en", "The copies of what was erased are isolated in our backups, unused, and cleared by 2026-12-23. "),
+    ):
+        assert words in render_notice(letter, language)[1]
 
 
 def test_hold_backup_is_silent_where_nothing_goes(shop: Shop) -> None:
@@ -193,7 +201,11 @@ def test_hold_backup_is_silent_where_nothing_goes(shop: Shop) -> None:
     request = shop.file()
     assert Plan.from_json(request.plan or {}).backups == ()
     request = shop.advance(shop.approve(request, now=NOW), now=LATER)
-    assert not Notice.objects.filter(request=request, kind="backups").exists()
+    letter = Notice.objects.get(request=request, kind="closed")
+    for language, words in (("zh-hans", "备份"), ("en", "backups")):
+        body = render_notice(letter, language)[1]
+        assert words not in body
+        assert "{" not in body
 
 
 def test_hold_technical_restricts_and_never_refuses(shop: Shop) -> None:

@@ -425,6 +425,15 @@ def test_a_masked_join_column_loses_what_is_reached_through_it() -> None:
     assert "could not be found any more" in fault.reason
 
 
+def test_what_is_found_through_a_confidential_record_would_show_it() -> None:
+    """A visit leads to nothing, so that may be confidential; a customer leads to everything."""
+    parse_documents(with_collection("shop.visit", confidential=True))
+    fault = only_fault(with_collection("shop.customer", confidential=True))
+    assert (fault.file, fault.key) == ("governance.yml", "collections.shop.customer.confidential")
+    assert "shop.orders" in fault.reason
+    assert "follow: false" in fault.remedy
+
+
 def test_a_key_stated_twice_is_a_fault_with_both_lines() -> None:
     """YAML's reader keeps the last one in silence: a second `shop.visit` would undo the first."""
     again = GOVERNANCE.replace("blockers:\n", "  shop.visit: {class: LOG, erase: {method: delete}}\nblockers:\n")

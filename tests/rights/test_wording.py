@@ -6,9 +6,11 @@ from datetime import date
 import pytest
 
 from rights.datamap import DataMap, parse_documents
+from rights.kernel.decisions import REASONS
 from rights.kernel.plan import Fate, Line, Plan
 from rights.kernel.states import Kind
-from rights.wording import GROUNDS, explain, ground_words
+from rights.models import RetentionRule
+from rights.wording import GROUNDS, cite, explain, ground_words
 from tests.rights.shop import DOCUMENTS, NOW
 
 LINE = Line(collection="shop.orders", fate=Fate.ERASE, count=180, key="OK.PERIOD_OVER", entity="shop", system="shop")
@@ -28,13 +30,14 @@ def say(data_map: DataMap, *lines: Line, language: str = "en", kind: Kind = Kind
 
 
 LAW = "反洗钱法；金融机构客户身份资料及交易记录保存规定"
+LAW_EN = "Anti-Money Laundering Law; Provisions on the Keeping of Customer Identity Data and Transaction Records"
 
 
 def test_some_go_and_some_are_kept(data_map: DataMap) -> None:
     (english,), (chinese,) = say(data_map, LINE, HELD), say(data_map, LINE, HELD, language="zh-hans")
     assert english == (
         "orders, 412 records: 180 can go now; 232 are kept, the last until 2030-03-31, because the law requires it "
-        f"({LAW}, AML-5-TXN). We hold it because the law requires it."
+        f"({LAW_EN}, AML-5-TXN). We hold it because the law requires it."
     )
     assert chinese == (
         "orders 412 条：180 条现在可以删除；232 条要保留，最晚到 2030-03-31，"
@@ -99,3 +102,40 @@ def test_consent_contract_and_law_are_told_apart(data_map: DataMap) -> None:
         "orders": "We hold it because the law requires it",
     }
     assert len({words for pair in GROUNDS.values() for words in pair}) == 2 * len(GROUNDS)
+
+
+# --- the law after the reason
+
+
+@pytest.mark.parametrize(
+    ("basis", "english"),
+    [
+        ("个人信息保护法第 47 条", "Personal Information Protection Law, art. 47"),
+        ("个人信息保护法第 13、19、47 条", "Personal Information Protection Law, arts. 13, 19, 47"),
+        (
+            "个人信息保护法第 13 条第 1 款第 2 项、第 16 条",
+            "Personal Information Protection Law, art. 13(1)(2), art. 16",
+        ),
+        ("个人信息保护法第 50 条第 1 款", "Personal Information Protection Law, art. 50(1)"),
+        ("GB/T 35273 8.7；隐私政策第五部分", "GB/T 35273 8.7; privacy policy, part 5"),
+        ("保险法、网络安全法等", "Insurance Law, Cybersecurity Law and others"),
+        ("反洗钱法（2024 修订）第 34 条", "Anti-Money Laundering Law (revised 2024), art. 34"),
+        (LAW, LAW_EN),
+        ("一部新的规定第 3 条", "一部新的规定, art. 3"),
+    ],
+)
+def test_a_law_is_cited_in_the_language_of_the_page(basis: str, english: str) -> None:
+    assert cite(basis, "en") == english
+    assert cite(basis, "zh-hans") == basis
+
+
+@pytest.mark.django_db
+def test_no_shipped_citation_leaves_chinese_on_an_english_page() -> None:
+    shipped = {rule.citation for rule in RetentionRule.objects.all()}
+    assert "保险法第 87 条" in shipped
+    left = {basis for basis in shipped | {item.basis for item in REASONS.values()} if has_chinese(cite(basis, "en"))}
+    assert left == set()
+
+
+def has_chinese(text: str) -> bool:
+    return any("\u3000" <= sign <= "\u9fff" or "\uff00" <= sign <= "\uffef" for sign in text)

@@ -28,7 +28,7 @@ def test_what_may_go_goes_after_review_and_what_the_law_keeps_is_held(town: Town
     assert town.holds(request_id)[("loan.loan", settled_on.replace(year=settled_on.year + 5))] == 1
     assert town.business.count("loan", "loan.face", f"customer_id = {customer}") == 0
     assert town.business.count("loan", "loan.contact", f"customer_id = {customer}") == 0
-    town.wait_told(request_id, ["received", "approved", "closed", "backups"])
+    town.wait_told(request_id, ["received", "approved", "closed"])
     assert "依法保留" in person.visit("/held/").text
 
 

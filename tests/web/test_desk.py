@@ -21,7 +21,7 @@ from rights.actions import fulfil, review, submit
 from rights.kernel.states import Kind, State
 from rights.models import Decision, Question, Request, Step
 from rights.web.keyset import read_page
-from tests.business import Business
+from tests.business import TODAY, Business
 from tests.conftest import Clock
 
 AsRole = Callable[[str], AbstractContextManager[None]]
@@ -395,6 +395,7 @@ def test_a_cancellation_that_waits_is_approved_beforehand(desk: Desk) -> None:
     client = desk.staff("support-zhao")
     page = see(client, case_url(item))
     assert "for the day nothing is in the way" in words(page)
+    assert "what was missing" not in words(page), "its clock does not run"
     assert decide(client, item, page, outcome="ask", letter="？").status_code == 422
     assert decide(client, item, page, outcome="approve", reason="OK.CANCELLED").status_code == 302
     item = desk.again(item)
@@ -529,3 +530,77 @@ def test_both_languages_speak_of_every_state(desk: Desk) -> None:
         fulfil.advance(request_id=item.pk, now=portal_clock.now() + timedelta(minutes=11))
     assert desk.again(item).state == State.DEFERRED
     look()
+
+
+# --- what was missing
+
+
+@pytest.mark.parametrize(
+    ("days", "told", "said", "due"),
+    [
+        # Filed on 11-23. Asked for within three days, the answer of 12-01 starts the clock; later, it only stood.
+        (3, "Asked by 2026-11-26, the answer starts the clock.", "The clock starts with the answer.", "2026-12-16"),
+        (4, "too late for the answer to start the clock", "The clock stands until it is answered.", "2026-12-12"),
+    ],
+)
+def test_a_question_for_what_was_missing_starts_the_clock_if_it_is_in_time(
+    desk: Desk, days: int, told: str, said: str, due: str
+) -> None:
+    item, day = desk.file(CHEN, Kind.DELETION, entities=[]), timedelta(days=1)
+    desk.travel(TODAY + days * day)
+    client = desk.staff("support-zhao")
+    page = see(client, case_url(item))
+    assert told in words(page)
+    assert decide(client, item, page, outcome="ask", letter="请补上委托书。", missing="on").status_code == 302
+    text = words(see(client, case_url(item)))
+    assert said in text
+    assert "asked the person for what was missing" in text
+    with desk.django_as("worker"):
+        assert Question.objects.get(request=item).missing
+        desk.travel(TODAY + 8 * day)
+        review.answer(desk.again(item), text="补上了。", actor=item.subject, now=portal_clock.now())
+    assert f"by {due}" in words(see(desk.staff("support-zhao"), case_url(item)))
+
+
+def test_a_question_for_something_else_is_none_for_what_was_missing(desk: Desk) -> None:
+    item = desk.file(CHEN, Kind.DELETION, entities=[])
+    client = desk.staff("support-zhao", language="zh-hans")
+    page = see(client, case_url(item))
+    assert "最迟 2026-11-26 问，从答复那天起计时。" in words(page)
+    decide(client, item, page, outcome="ask", letter="是哪一笔？")
+    with desk.django_as("worker"):
+        assert not Question.objects.get(request=item).missing
+
+
+def test_only_a_question_asks_for_what_was_missing(desk: Desk) -> None:
+    item = desk.file("xu-anran", Kind.DELETION, entities=[])
+    client = desk.staff("support-zhao")
+    answer = decide(client, item, outcome="approve", missing="on")
+    assert answer.status_code == 422
+    assert "Only a question asks for what is missing." in words(answer.content.decode())
+    assert desk.again(item).state == State.REVIEW
+
+
+# --- a copy
+
+
+def test_a_copy_is_counted_as_handed_out_and_nothing_stands_in_its_way(desk: Desk) -> None:
+    """Chen's loan runs, which holds up what is erased and never what is handed out."""
+    desk.file(CHEN, Kind.ACCESS, entities=[])
+    item = desk.file(CHEN, Kind.ACCESS, entities=[])
+    assert item.state == State.REVIEW
+    text = words(see(desk.staff("support-zhao"), case_url(item)))
+    assert "What is in the copy" in text
+    assert re.search(r"[\d,]+ records go into the package; nothing is changed\.", text)
+    assert "Can go" not in text
+    assert "In the way" not in text
+
+
+def test_the_queue_says_in_which_order_it_stands(desk: Desk) -> None:
+    client = desk.staff("support-zhao")
+    for view, order in {
+        "todo": "The most urgent by law first",
+        "unproved": "The longest waiting first",
+        "closed": "The newest first",
+    }.items():
+        assert order in words(see(client, f"/desk/?view={view}"))

@@ -55,6 +55,8 @@ def quoted(desk: Desk) -> Request:
     assert answer["Location"] == case_url(item)
     page = desk_words(see(client, case_url(item)))
     assert "Waive the fee" in page
+    assert "unanswered it ends after 2026-12-23" in page
+    assert "waits for an answer to the fee of ¥12.50" in desk_words(see(client, "/desk/?view=waiting"))
     assert "Quote a fee" not in page
     assert "A fee was quoted" in page
     item = desk.again(item)
@@ -67,11 +69,23 @@ def test_the_person_reads_the_fee_before_it_is_owed_and_accepts(
 ) -> None:
     person = browser_of(CHEN)
     page = words(person.get("request", quoted.pk))
-    for part in ("¥12.50", "制作和寄送", "你接受之前不产生任何费用", "接受 ¥12.50", "不接受", "GB/T 35273 8.7", "投诉"):
+    for part in (
+        "请在 12 月 23 日前决定",
+        "今天答复的话",
+        "¥12.50",
+        "制作和寄送",
+        "你接受之前不产生任何费用",
+        "接受 ¥12.50",
+        "不接受",
+        "GB/T 35273 8.7",
+        "投诉",
+    ):
         assert part in page
     person.post("fee", quoted.pk, answer="accept")
     assert person.work(str(quoted.pk)).state == State.CLOSED
-    assert "费用已接受" in words(person.get("request", quoted.pk))
+    page = words(person.get("request", quoted.pk))
+    for part in ("费用已接受", "这份副本的费用", "¥12.50", "制作和寄送", "11 月 23 日已接受"):
+        assert part in page
     with person.django_as("worker"):
         assert Package.objects.filter(request=quoted).exists()
 
@@ -80,7 +94,7 @@ def test_a_declined_fee_ends_the_request_with_its_reason(quoted: Request, browse
     person = browser_of(CHEN)
     person.post("fee", quoted.pk, answer="decline")
     page = words(person.get("request", quoted.pk))
-    for part in ("没有接受再次提供副本的费用", "随时可以重新申请", "投诉", "申诉"):
+    for part in ("11 月 23 日没有接受，不产生费用", "没有接受再次提供副本的费用", "随时可以重新申请", "投诉", "申诉"):
         assert part in page
     assert "已结束，未提供副本" in words(person.get("requests"))
     person.post("fee", quoted.pk, answer="accept")
@@ -157,7 +171,7 @@ def test_whose_authority_is_over_files_and_sends_the_proof_later(
     sent = agent.post("file_unproved", former.pk, "deletion")
     assert agent.post("file_unproved", former.pk, "deletion")["Location"] == sent["Location"], "a second tap"
     page = words(agent.client.get(sent["Location"]))
-    for part in ("我们还没有看到有效的授权", "12 月 23 日", "不查看任何信息", "投诉", "隐私政策第五部分"):
+    for part in ("我们还没有看到有效的授权", "到 12 月 23 日为止", "不查看任何信息", "投诉", "隐私政策第五部分"):
         assert part in page
     assert former.masked_name not in page
     with agent.django_as("worker"):
@@ -166,6 +180,7 @@ def test_whose_authority_is_over_files_and_sends_the_proof_later(
 
     listed = words(agent.get("requests"))
     assert str(item.reference) in listed
+    assert "请在 12 月 23 日前补上证明" in listed
     assert former.masked_name not in listed
     assert agent.get("done", item.pk, status=302)["Location"] == sent["Location"]
     for name in ("receipt", "package"):
@@ -174,7 +189,9 @@ def test_whose_authority_is_over_files_and_sends_the_proof_later(
 
     person = browser_of(FORMER)
     page = words(person.get("request", item.pk))
-    assert "对方还没有证明有权代你提出" in page
+    for part in ("对方还没有证明有权代你提出", "到 2026 年 12 月 23 日自动结束", "不想的话，在这里撤回"):
+        assert part in page
+    assert "请补上证明" not in page, "that is for the one who filed it"
     assert "有人以你的名义提交了申请" in words(person.get("notices"))
 
     client = desk.staff("support-zhao")
@@ -182,7 +199,15 @@ def test_whose_authority_is_over_files_and_sends_the_proof_later(
     assert str(item.reference) not in desk_words(see(client, "/desk/?view=waiting"))
     page = desk_words(see(client, case_url(item)))
     assert "Confirm the proof" in page
-    assert "Nothing was looked up" in page
+    for part in (
+        "nothing was looked up",
+        "unproved, it ends by itself on 2026-12-23",
+        "Missing: no valid authority.",
+        "The authority ended on 2026-10-24.",
+        "高**, who filed it, signed in with a password",
+    ):
+        assert part in page
+    assert "one-time code" not in page, "none was asked for"
     client.post(case_url(item, "confirm_proof"), {"kind": "agent", "valid_until": "2027-01-31", "note": "委托书原件"})
     item = desk.work(item)
     assert (item.state, str(item.started_on)) == (State.REVIEW, "2026-11-23")
@@ -231,7 +256,13 @@ def test_both_can_take_it_back_and_see_that_nothing_was_looked_up(browser_of: Ca
     for who in (agent, person):
         pk = agent.post("file_unproved", person.user.pk, "deletion")["Location"].split("/")[2]
         who.post("withdraw", pk)
-        assert "没有查看任何信息" in words(who.get("request", pk))
+        page = words(who.get("request", pk))
+        assert "没有查看任何信息" in page
+        assert "请补上证明" not in page
+        assert "11 月 23 日已撤回" in page
+        listed = who.get("requests").context["unproved"]
+        assert listed["open"] == []
+        assert pk in {case["url"].split("/")[2] for case in listed["ended"]}
         with agent.django_as("owner"):
             assert Request.objects.get(pk=pk).closing_key == "WITHDRAWN"
 
@@ -247,7 +278,13 @@ def test_what_ended_without_a_proof_says_why_and_what_then(
         proofs.watch_proofs(now=portal_clock.now())
     agent.sign_in()
     page = words(agent.get("request", pk))
-    for part in ("没有收到证明", "有了证明，随时可以重新提出", "我们还没有看到有效的授权", "隐私政策第五部分", "投诉"):
+    for part in (
+        "12 月 23 日结束，没有收到证明",
+        "有了证明，随时可以重新提出",
+        "我们还没有看到有效的授权",
+        "隐私政策第五部分",
+        "投诉",
+    ):
         assert part in page
     client = desk.staff("support-zhao")
     item = desk.again(Request(pk=pk))

@@ -72,9 +72,9 @@ class Portal:
             review.approve(item, reviewer=reviewer, key="OK.PURPOSE_END", text="", lines=named, plan=plan, now=now)
         return self.work(item)
 
-    def ask(self, item: Request, text: str) -> None:
+    def ask(self, item: Request, text: str, *, missing: bool = False) -> None:
         with self.django_as("worker"):
-            review.ask(item, reviewer=_reviewer(), text=text, now=portal_clock.now())
+            review.ask(item, reviewer=_reviewer(), text=text, missing=missing, now=portal_clock.now())
 
     def refuse(self, item: Request, key: str, text: str) -> None:
         with self.django_as("worker"):
@@ -172,6 +172,7 @@ def test_a_question_is_answered_and_the_clock_goes_on(portal: Portal) -> None:
     seen = words(page(client, "request", item.pk))
     assert "在等你，从 11 月 23 日起" in seen
     assert "旧手机号是否已停用？" in seen
+    assert "还不完整" not in seen
     assert "暂停 3 天" in seen
 
     where = reverse("rights:answer", args=[item.pk])
@@ -182,6 +183,19 @@ def test_a_question_is_answered_and_the_clock_goes_on(portal: Portal) -> None:
     assert "已停用。" in seen
     assert "again" not in seen
     assert "12 月 11 日" in seen, "three days did not count"
+
+
+@pytest.mark.parametrize(("days", "starts"), [(3, True), (4, False)])
+def test_what_was_missing_is_said_to_start_the_limit_if_it_was_asked_for_in_time(
+    portal: Portal, days: int, starts: bool
+) -> None:
+    chen = portal.user(CHEN)
+    client = portal.client(chen)
+    item = portal.file(chen, Kind.DELETION, entities=["wallet"])
+    portal.travel(TODAY + timedelta(days=days))
+    portal.ask(item, "请补上委托书。", missing=True)
+    seen = words(page(client, "request", item.pk))
+    assert ("申请还不完整。我们的期限从你回答那天起算，共 15 天。" in seen) == starts
 
 
 def test_a_refusal_gives_reason_article_and_ways_out(portal: Portal) -> None:
@@ -282,11 +296,13 @@ def test_notices_are_read_by_opening_them(portal: Portal) -> None:
     html = page(client, "notices")
     assert "有人用你的帐号" not in html, "what went to the second contact is not repeated here"
     unread = html.count('class="unread"')
-    assert unread == 3, "received, done, and when the backups are clear"
+    assert unread == 2, "received, and done"
     with portal.django_as("owner"):
         told = Notice.objects.filter(user=chen, kind="closed")[0]
-    assert "已办完" in words(page(client, "notice", told.pk))
-    assert page(client, "notices").count('class="unread"') == 2
+    letter = words(page(client, "notice", told.pk))
+    assert "已办完" in letter
+    assert "备份" in letter, "and by when the backups are clear"
+    assert page(client, "notices").count('class="unread"') == 1
 
 
 def test_display_is_kept_in_cookies_and_leads_back(portal: Portal) -> None:
