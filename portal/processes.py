@@ -64,7 +64,7 @@ def start(kind: Kind, *, environment: Mapping[str, str], log: Path) -> "subproce
         return subprocess.Popen(
             [sys.executable, *kind.arguments],
             cwd=BASE_DIR,
-            env={**environment, "PORTAL_ROLE": kind.role, "DJANGO_SETTINGS_MODULE": "portal.settings"},
+            env={"DJANGO_SETTINGS_MODULE": "portal.settings", **environment, "PORTAL_ROLE": kind.role},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -62,7 +62,7 @@ LOOK_ROWS = 100_000
 FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 50, 20_000
 ACT_SECONDS = 0.025
 """How long acting on a batch may take: nobody else who writes the same rows waits much longer than twice that."""
-LEASE = timedelta(seconds=90)
+LEASE = timedelta(seconds=settings.LEASE_SECONDS)
 LOOK_AGAIN = timedelta(days=1)
 PACKAGE_DAYS = 7
 EXPORT_ATTEMPTS = 6
