@@ -87,6 +87,8 @@ def advance(*, request_id: UUID, now: datetime) -> None:
     except StaleRequest as stale:
         # Another worker was first; what is left to do is its, or the next tick's.
         log.info("advance_stale", request=str(request_id), reason=str(stale))
+    # Only now may a tick hand it over again: a queue that is slow must not fill with what stands in it already.
+    Request.objects.filter(pk=request_id, dispatched_at__isnull=False).update(dispatched_at=None)
 
 
 def _advance_once(request: Request, look: Look) -> bool:

@@ -16,7 +16,7 @@ from rights.actions import exceptions, retention
 from rights.actions.fees import lapse_fees
 from rights.actions.hold import report_orphans, schedule_releases
 from rights.actions.proofs import watch_proofs
-from rights.actions.steps import package_path
+from rights.actions.steps import LEASE, package_path
 from rights.actions.upkeep import keep_up
 from rights.kernel.calendar import DAY, Calendar
 from rights.kernel.clock import WARNING_DAYS, local_day
@@ -69,6 +69,8 @@ def tick(*, now: datetime, dispatch: Callable[[Request], None]) -> dict[str, int
 
 def _dispatch_due(dispatch: Callable[[Request], None], *, now: datetime) -> int:
     due = find_due(now=now)
+    # Written before they are handed over: a worker that is quick has come back before a later writing.
+    Request.objects.filter(pk__in=[request.pk for request in due]).update(dispatched_at=now)
     failures: list[Exception] = []
     for request in due:
         try:
@@ -82,7 +84,10 @@ def _dispatch_due(dispatch: Callable[[Request], None], *, now: datetime) -> int:
 
 
 def find_due(*, now: datetime) -> list[Request]:
-    """Requests that a worker should look at now: freshly filed, waiting time over, steps due or all done."""
+    """Requests that a worker should look at now: freshly filed, waiting time over, steps due or all done.
+
+    Not those that an earlier tick handed over and no worker has come back from, unless so long ago that it was lost.
+    """
     steps = Step.objects.filter(request=OuterRef("pk"))
     behind_a_dead_one = Step.objects.filter(
         request=OuterRef("request"), system=OuterRef("system"), state=Step.State.DEAD
@@ -105,6 +110,8 @@ def find_due(*, now: datetime) -> list[Request]:
         .filter(Q(state=Step.State.READY) | Q(state=Step.State.RUNNING, lease_until__lt=now))
         .values("request_id")
     )
+    at_hand = Q(dispatched_at__gte=now - LEASE)
+    acting, releasing = acting.exclude(at_hand), releasing.exclude(at_hand)
     found = [*acting.order_by("priority", "started_on", "id")[:PAGE], *releasing[:PAGE]]
     return list({request.pk: request for request in found}.values())
 

@@ -29,6 +29,11 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.AddField(
+            model_name="request",
+            name="dispatched_at",
+            field=models.DateTimeField(null=True),
+        ),
+        migrations.AddField(
             model_name="step",
             name="started_at",
             field=models.DateTimeField(null=True),

@@ -19,8 +19,9 @@ class Request(models.Model):
     a blocker clears. `plan` is what the person saw when asking, `approved_plan` what was decided.
     While acting, `act_after` is set until the undo period is over and a round of steps starts; `check_after` is when a
     blocker or a system that was away is looked at again, and `check_owed_at` since when a system has kept the answer
-    from us. `resumed_at` is when we learnt that a blocker had cleared. `ready_at` is when the request was complete, if
-    it was when filed; what it lacked is a `Question.missing`, whose answer starts the clock. `clock_settled` says that
+    from us. `dispatched_at`: a tick has handed it to a worker, who has not come back from it yet. `resumed_at` is when
+    we learnt that a blocker had cleared. `ready_at` is when the request was complete, if it was when filed; what it
+    lacked is a `Question.missing`, whose answer starts the clock. `clock_settled` says that
     a tick has looked at the clock of a closed request for the last time.
     """
 
@@ -57,6 +58,7 @@ class Request(models.Model):
     priority = models.PositiveSmallIntegerField(default=5)
     check_after = models.DateTimeField(null=True)
     check_owed_at = models.DateTimeField(null=True)
+    dispatched_at = models.DateTimeField(null=True)
 
     class Meta:
         indexes = (
