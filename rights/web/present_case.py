@@ -530,7 +530,7 @@ def _plan_row(line: Line, *, kind: Kind, data_map: DataMap, language: str) -> Pl
         system=system_label(line.system, data_map, language),
         name=collection_label(line.collection, data_map, language),
         sensitive=bool(item and item.sensitive),
-        count=line.count,
+        count=None if line.fate is Fate.UNKNOWN else line.count,
         fate="collect" if packed else line.fate.value,
         outcome=_("into the package") if packed else outcome_words(line, data_map),
         basis=f"{line.key} · {line.rule}" if line.rule else line.key,

@@ -414,6 +414,8 @@ def test_a_system_that_is_silent_cannot_be_approved(desk: Desk, monkeypatch: pyt
     text = words(see(client, case_url(item)))
     assert "Not known right now:" in text
     assert "a system does not answer" in text
+    assert re.search(r"not known +SYSTEM\.UNKNOWN", text)
+    assert not re.search(r"\b0 +not known", text), "nobody counted"
     answer = decide(client, item, page, outcome="approve")
     assert answer.status_code == 409
     assert "does not answer now" in words(answer.content.decode())
