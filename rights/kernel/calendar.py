@@ -48,7 +48,7 @@ class Calendar:
         Raises UnknownYear where a day before that lies in a year that is not known.
         """
         day, left = after, count
-        for passed in range(1, at_most + 1):
+        for passed in range(1, at_most):
             day += DAY
             left -= self.is_working(day)
             if left == 0:

@@ -4,6 +4,7 @@ A policy opens ways through; what the decisions reserve for a person (records of
 relative of somebody who died, repetition) is looked at whatever it says.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,11 +137,12 @@ def reminder_due(*, days: int) -> int | None:
     return max((day for day in REMINDER_DAYS if day <= days), default=None)
 
 
-def _counts(plan: Plan) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _counts(plan: Plan) -> Counter[str]:
+    """Records by collection; to a counter a collection without any is as good as absent."""
+    counts: Counter[str] = Counter()
     for line in plan.lines:
-        counts[line.collection] = counts.get(line.collection, 0) + line.count
-    return {collection: count for collection, count in counts.items() if count}
+        counts[line.collection] += line.count
+    return counts
 
 
 def _kind(key: str) -> Kind:

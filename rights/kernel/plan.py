@@ -109,8 +109,11 @@ class Plan:
     @property
     def waits(self) -> bool:
         """Whether a fact that has to clear first is in the way; one that a person decides about is not such a fact."""
-        deferring = {(fact.key, fact.entity) for fact in self.cancel_blockers}
-        return any((key, line.entity) in deferring for line in self.of(Fate.BLOCKED) for key in line.blockers)
+        return any(
+            fact.key in line.blockers and fact.concerns(line.entity)
+            for line in self.of(Fate.BLOCKED)
+            for fact in self.cancel_blockers
+        )
 
     def backups_clear_on(self, gone_on: date) -> tuple[tuple[str, date], ...]:
         """By system, the day on which its backups are clear of what was erased on a day."""

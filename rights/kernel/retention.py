@@ -130,9 +130,10 @@ def duration_months(duration: str) -> int:
             f"{duration!r} is not a duration in whole years and months such as P5Y or P6M; no law here counts days."
         )
     years, months = (int(part or 0) for part in match.groups())
-    if years * 12 + months > LONGEST_MONTHS:
+    total = years * 12 + months
+    if total > LONGEST_MONTHS:
         raise ValueError(f"{duration!r} is longer than 100 years; write a shorter duration.")
-    return years * 12 + months
+    return total
 
 
 def add_months(start: date, months: int) -> date:
@@ -152,16 +153,15 @@ def last_day(trigger: date, rule: Rule) -> date:
 
 def cutoff(rule: Rule, *, today: date) -> date:
     """The earliest trigger still held on `today`: a record is held exactly if its trigger is on or after it."""
-    if today.year <= duration_months(rule.duration) // 12 + 3:
-        return date.min  # a rule that has been in force since ever holds whatever there is
-    edge = add_months(today, -duration_months(rule.duration))
+    months = duration_months(rule.duration)
+    try:
+        edge = add_months(today, -months)
+    except ValueError:
+        return date.min  # before the first year there is: a rule that has been in force since ever holds everything
     if rule.count is Count.NEXT_JANUARY:
-        edge = date(edge.year - 1, 1, 1)
-    while last_day(edge, rule) >= today:
-        edge -= DAY
-    while last_day(edge, rule) < today:
-        edge += DAY
-    return edge
+        return date(edge.year, 1, 1)  # triggers of one year end together: those of the year before have ended
+    # The last day of a month too short to have today's day ends before today, and the next month's first does not.
+    return edge if last_day(edge, rule) == today else edge + DAY
 
 
 def governing(
@@ -197,7 +197,7 @@ def chain_of(rule: Rule, rules: Sequence[Rule]) -> tuple[Rule, ...]:
 def predecessor_of(rule: Rule, rules: Sequence[Rule]) -> Rule | None:
     """The version before it, else the last version of the rule that it supersedes."""
     earlier = [other for other in rules if other.code == rule.code and other.version < rule.version]
-    named = [other for other in rules if rule.supersedes and other.code == rule.supersedes]
+    named = [other for other in rules if other.code == rule.supersedes]
     return max(earlier or named, key=lambda other: other.version, default=None)
 
 
@@ -213,6 +213,7 @@ def governed_cutoff(chain: Sequence[Rule], *, today: date) -> date:
 
 
 def may_end_before(maximum: Rule, minimum: Rule) -> bool:
-    """Whether a maximum could end before a minimum for some trigger; a leap cycle has every kind of day."""
-    days = (date(2024, 1, 1) + DAY * number for number in range(1461))
-    return any(last_day(day, maximum) < last_day(day, minimum) for day in days)
+    """Whether a maximum could end before a minimum for some trigger."""
+    # A period that begins with the next January ends up to a year later, and for a trigger on 31 December no later.
+    waits = 12 if maximum.count is Count.ANNIVERSARY and minimum.count is Count.NEXT_JANUARY else 0
+    return duration_months(maximum.duration) < duration_months(minimum.duration) + waits

@@ -189,7 +189,7 @@ def test_a_limit_in_working_days_is_bounded_by_thirty_running_days_and_then_need
 
 
 def test_a_calendar_guesses_nothing_about_a_year_it_does_not_know() -> None:
-    with pytest.raises(UnknownYear, match="2027"):
+    with pytest.raises(UnknownYear, match="days off of 2027 are not known"):
         calendar(2026).is_working(date(2027, 1, 4))
 
 

@@ -96,6 +96,25 @@ def test_a_dispute_is_judged_by_a_person_even_where_deletions_go_through() -> No
     assert reasons(plan(blockers=(fact,)), Kind.ACCESS) == [], "a hold never blocks access"
 
 
+def test_a_dispute_is_judged_by_a_person_even_where_cancellations_go_through() -> None:
+    dispute = BlockerFact("BLOCK.DISPUTE", "shop", "shop.case", 1, cancel="person")  # decisions, row 20
+    loan = BlockerFact("BLOCK.LOAN", "shop", "shop.loan", 1)  # row 19: it clears by itself
+    easy = HandlingPolicy.from_json({"through": {"cancellation": {}}})
+    assert reasons(plan(blockers=(dispute, loan)), Kind.CANCELLATION, policy=easy) == ["BLOCK.DISPUTE"]
+
+
+@pytest.mark.parametrize("condition", [{"without": ["person"]}, {"fewer_than": 100}])
+def test_any_condition_is_beyond_judging_while_a_system_is_silent(condition: dict[str, Any]) -> None:
+    policy = HandlingPolicy.from_json({"through": {"deletion": condition}})
+    silent = plan(("a", Fate.ERASE, 1), unknown=("wealth",))
+    assert reasons(silent, Kind.DELETION, policy=policy) == ["SYSTEM.UNKNOWN"]
+
+
+def test_without_conditions_a_silent_system_has_nothing_to_say() -> None:
+    policy = HandlingPolicy.from_json({"through": {"deletion": {}}})
+    assert reasons(plan(("a", Fate.ERASE, 1), unknown=("wealth",)), Kind.DELETION, policy=policy) == []
+
+
 @pytest.mark.parametrize(
     ("known", "expected"),
     [
@@ -115,8 +134,19 @@ def test_the_number_of_repeats_is_the_policys() -> None:
     assert reasons(GOING, Kind.ACCESS, policy=strict, known=Circumstances(recent=1)) == []
 
 
+def test_a_request_counts_itself_among_the_recent_ones() -> None:
+    assert NOTHING_KNOWN.recent == 1
+
+
+def test_the_shipped_numbers_are_changed_on_purpose_only() -> None:
+    """The months of a free copy are those of the decisions, row 4; the other numbers are the product's own choice."""
+    assert SHIPPED.copy_months == 12
+    assert (SHIPPED.repeats, SHIPPED.repeat_days, SHIPPED.fee_days) == (3, 30, 30)
+
+
 def test_a_policy_survives_being_stored() -> None:
-    for policy in (SHIPPED, SMALL, HandlingPolicy.from_json({"identity": ["id_number"], "fee_days": 10})):
+    strict = {"through": {"access": {"fewer_than": 1}}, "identity": ["name", "id_number"]}
+    for policy in (SHIPPED, SMALL, HandlingPolicy.from_json(strict)):
         assert HandlingPolicy.from_json(policy.to_json()) == policy
 
 
@@ -124,10 +154,19 @@ def test_what_a_policy_does_not_say_is_as_shipped() -> None:
     assert HandlingPolicy.from_json({}) == SHIPPED
 
 
+def test_the_least_that_each_number_may_be() -> None:
+    """A first request is no repetition, no limit ends on the day it begins, and copies may always be free."""
+    least = {"repeats": 1, "repeat_days": 1, "copy_months": 0, "fee_days": 1}
+    read = HandlingPolicy.from_json(least)
+    assert (read.repeats, read.repeat_days, read.copy_months, read.fee_days) == (1, 1, 0, 1)
+    assert {name: read.to_json()[name] for name in least} == least
+
+
 @pytest.mark.parametrize(
     ("data", "named"),
     [
         ({"trough": {}}, "trough"),
+        ({"years": 1, "trough": {}}, "trough"),  # the first by name
         ({"through": ["access"]}, "through"),
         ({"through": {"erasure": {}}}, "through.erasure"),
         ({"through": {"deletion": True}}, "through.deletion"),
@@ -139,6 +178,7 @@ def test_what_a_policy_does_not_say_is_as_shipped() -> None:
         ({"repeats": 0}, "repeats"),
         ({"repeats": True}, "repeats"),
         ({"repeat_days": 1.5}, "repeat_days"),
+        ({"repeat_days": 0}, "repeat_days"),
         ({"copy_months": -1}, "copy_months"),
         ({"fee_days": 0}, "fee_days"),
         ({"identity": ["face"]}, "identity"),

@@ -15,11 +15,13 @@ from rights.kernel.retention import (
     Exemption,
     Rank,
     Rule,
+    chain_of,
     cutoff,
     duration_months,
     governing,
     last_day,
     may_end_before,
+    predecessor_of,
 )
 
 AML_5 = Rule(code="AML-5-TXN", data_classes=("TXN", "LOAN"), duration="P5Y", citation="")
@@ -96,6 +98,29 @@ def test_a_rule_applies_by_class_and_entity() -> None:
     assert AML_5.applies_to(data_class="LOAN", entity="loan")
     assert not AML_5.applies_to(data_class="KYC", entity="loan")
     assert not replace(AML_5, entities=("wallet",)).applies_to(data_class="TXN", entity="loan")
+
+
+@pytest.mark.parametrize(
+    ("classes", "entities", "overlap"),
+    [
+        (("LOAN", "KYC"), (), True),  # a class in common, and one that names no company is for all
+        (("KYC",), (), False),
+        (("TXN",), ("loan", "wallet"), True),
+        (("TXN",), ("wallet",), False),
+        (("KYC",), ("loan",), False),
+    ],
+)
+def test_rules_overlap_where_a_record_of_one_company_could_be_under_both(
+    classes: tuple[str, ...], entities: tuple[str, ...], overlap: bool
+) -> None:
+    some, other = replace(AML_5, entities=("loan",)), replace(AML_5, data_classes=classes, entities=entities)
+    assert some.overlaps(other) == overlap
+    assert other.overlaps(some) == overlap
+
+
+def test_rules_for_every_company_overlap_by_class_alone() -> None:
+    assert AML_5.overlaps(replace(AML_5, data_classes=("LOAN",)))
+    assert not AML_5.overlaps(replace(AML_5, data_classes=("KYC",)))
 
 
 # ---- successors ---------------------------------------------------------------------------
@@ -183,6 +208,39 @@ def test_a_rule_that_has_ended_holds_nothing() -> None:
     assert held_by([ended], trigger=date(2026, 1, 1), today=date(2026, 11, 23)) == set()
 
 
+def test_a_rule_governs_from_its_first_day_on() -> None:
+    assert held_by([TEN], trigger=date(2020, 1, 1), today=date(2024, 12, 31)) == set()
+    assert held_by([TEN], trigger=date(2020, 1, 1), today=date(2025, 1, 1)) == {"AML-10-TXN"}
+
+
+def test_what_ended_under_the_first_of_three_rules_is_not_revived_by_the_third() -> None:
+    """One year from 2000, then ten from 2010, then twenty from 2015: a record of 2008 had ended in 2009, though ten
+    years would have reached into the third rule's time."""
+    one = replace(FIVE, code="ONE", duration="P1Y", effective_from=date(2000, 1, 1))
+    ten = replace(FIVE, code="TEN", duration="P10Y", supersedes="ONE", effective_from=date(2010, 1, 1))
+    twenty = replace(FIVE, code="TWENTY", duration="P20Y", supersedes="TEN", effective_from=date(2015, 1, 1))
+    rules = [one, ten, twenty]
+    assert chain_of(twenty, rules) == (twenty, ten, one)
+    assert held_by(rules, trigger=date(2008, 6, 1), today=date(2026, 11, 23)) == set()
+    assert held_by(rules, trigger=date(2008, 12, 31), today=date(2026, 11, 23)) == set()
+    assert held_by(rules, trigger=date(2009, 1, 1), today=date(2026, 11, 23)) == {"TWENTY"}
+
+
+def test_a_predecessor_is_the_version_before_or_else_the_last_version_of_the_rule_that_it_names() -> None:
+    second, third = replace(FIVE, version=2), replace(FIVE, version=3)
+    stranger = replace(FIVE, code="ACC-30", version=9)
+    rules = [stranger, FIVE, second, third, TEN]
+    assert predecessor_of(third, rules) == second
+    assert predecessor_of(FIVE, rules) is None
+    assert predecessor_of(TEN, rules) == third
+    assert predecessor_of(replace(TEN, version=2), rules) == TEN
+
+
+def test_rules_that_name_each_other_are_a_chain_with_an_end() -> None:
+    odd = replace(FIVE, supersedes=TEN.code)
+    assert chain_of(TEN, [odd, TEN]) == (TEN, odd)
+
+
 def test_the_rule_that_ends_last_is_among_those_that_govern() -> None:
     other = replace(FIVE, code="ACC", duration="P30Y")
     found = governing([FIVE, other], data_class="TXN", entity="loan", today=date(2026, 11, 23))
@@ -232,6 +290,9 @@ def test_the_last_day_is_the_one_that_counting_days_gives(trigger: date, rule: R
         # Counted from the next January, five years end up to a year later than the fifth anniversary.
         (("P5Y", Count.ANNIVERSARY), ("P5Y", Count.NEXT_JANUARY), True),
         (("P6Y", Count.ANNIVERSARY), ("P5Y", Count.NEXT_JANUARY), False),
+        (("P71M", Count.ANNIVERSARY), ("P5Y", Count.NEXT_JANUARY), True),  # for a trigger on 1 January
+        (("P5Y", Count.NEXT_JANUARY), ("P5Y", Count.NEXT_JANUARY), False),
+        (("P5Y", Count.NEXT_JANUARY), ("P61M", Count.ANNIVERSARY), True),  # for one on 31 December
         (("P5Y", Count.NEXT_JANUARY), ("P5Y", Count.ANNIVERSARY), False),
     ],
 )
@@ -240,6 +301,17 @@ def test_a_maximum_contradicts_a_minimum_that_it_could_end_before(
 ) -> None:
     most, least = (replace(FIVE, duration=duration, count=count) for duration, count in (maximum, minimum))
     assert may_end_before(replace(most, bound=Bound.MAXIMUM), least) == contradicts
+
+
+@given(st.integers(15, 40), st.integers(-14, 14), st.sampled_from(Count), st.sampled_from(Count))
+def test_a_maximum_contradicts_a_minimum_if_and_only_if_some_day_of_four_years_says_so(
+    months: int, more: int, counted: Count, least_counted: Count
+) -> None:
+    maximum = replace(FIVE, duration=f"P{months + more}M", count=counted, bound=Bound.MAXIMUM)
+    minimum = replace(FIVE, duration=f"P{months}M", count=least_counted)
+    days = [date(2024, 1, 1) + timedelta(days=number) for number in range(1461)]  # a leap cycle has every kind of day
+    contradicts = any(plain_end(day, months + more, counted) < plain_end(day, months, least_counted) for day in days)
+    assert may_end_before(maximum, minimum) == contradicts
 
 
 def test_a_maximum_is_no_minimum() -> None:
@@ -254,3 +326,6 @@ def test_an_exception_covers_what_its_whole_scope_names() -> None:
     assert narrow.covers(collection="shop.orders", data_class="TXN", entity="shop")
     assert not narrow.covers(collection="shop.orders", data_class="TXN", entity="loan")
     assert not narrow.covers(collection="shop.loan", data_class="TXN", entity="shop")
+    of_a_class = replace(wide, data_class="TXN")
+    assert of_a_class.covers(collection="shop.orders", data_class="TXN", entity="shop")
+    assert not of_a_class.covers(collection="shop.orders", data_class="KYC", entity="shop")

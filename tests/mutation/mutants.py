@@ -1,13 +1,14 @@
 """Every small mistake that could be made in a module, one at a time: what mutation testing calls its mutants.
 
 A home-made one, because the kernel is mostly dates and tables: mutmut changes function bodies only, and leaves
-constants, tables, defaults and properties as they are. Annotations, decorators, docstrings and texts are not mutated.
+constants, tables, defaults and properties as they are. Annotations, decorators, docstrings and what texts say are not
+mutated.
 """
 
 import ast
 import copy
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
@@ -44,17 +45,17 @@ class Mutant:
     source: str
 
 
-def make_mutants(module: str, source: str, *, left_out: Sequence[str] = ()) -> list[Mutant]:
-    """All mutants of a module, in the order of its text. `left_out` names assignments that are only texts."""
+def make_mutants(module: str, source: str) -> list[Mutant]:
+    """All mutants of a module, in the order of its text."""
     tree = ast.parse(source)
     found: list[Mutant] = []
     seen: Counter[str] = Counter()
-    for path, owner in _places(tree, left_out=left_out):
+    for path, owner in _places(tree):
         node = _at(tree, path)
         for changed in _mistakes(node):
             mutated = copy.deepcopy(tree)
             _put(mutated, path, changed)
-            name = f"{module}.{owner}: {_text(node)} -> {_text(changed)}"
+            name = f"{module}.{owner}: {_change(node, changed)}"
             seen[name] += 1
             number = f" #{seen[name]}" if seen[name] > 1 else ""
             found.append(Mutant(module, name + number, ast.unparse(ast.fix_missing_locations(mutated))))
@@ -64,7 +65,7 @@ def make_mutants(module: str, source: str, *, left_out: Sequence[str] = ()) -> l
 Path = tuple[tuple[str, int | None], ...]
 
 
-def _places(tree: ast.AST, *, left_out: Sequence[str], path: Path = (), owner: str = "") -> Iterator[tuple[Path, str]]:
+def _places(tree: ast.AST, *, path: Path = (), owner: str = "") -> Iterator[tuple[Path, str]]:
     for field, value in ast.iter_fields(tree):
         if field in UNTOUCHED or (isinstance(tree, ast.Subscript) and field == "slice" and _is_type(tree)):
             continue
@@ -73,11 +74,9 @@ def _places(tree: ast.AST, *, left_out: Sequence[str], path: Path = (), owner: s
             if not isinstance(child, ast.AST):
                 continue
             name = _name_of(child, owner)
-            if name in left_out:
-                continue
             here = (*path, (field, index))
             yield here, name or "(module)"
-            yield from _places(child, left_out=left_out, path=here, owner=name)
+            yield from _places(child, path=here, owner=name)
 
 
 def _name_of(node: ast.AST, owner: str) -> str:
@@ -115,7 +114,7 @@ def _mistakes(node: ast.AST) -> Iterator[ast.AST]:
             yield _with(node, id=SWAPPED[name])
         case ast.Return(value=ast.expr() as value) if not _is_mutated_itself(value):
             yield ast.Return(ast.Constant(None))
-        case ast.Raise():
+        case ast.Raise() | ast.Expr(value=ast.Call()):
             yield ast.Pass()
         case ast.Tuple(elts=items, ctx=ast.Load()) | ast.List(elts=items, ctx=ast.Load()) | ast.Set(elts=items):
             for number in range(len(items)):
@@ -171,6 +170,23 @@ def _put(tree: ast.AST, path: Path, node: ast.AST) -> None:
         setattr(parent, field, copy.deepcopy(node))
     else:
         getattr(parent, field)[index] = copy.deepcopy(node)
+
+
+def _change(node: ast.AST, changed: ast.AST) -> str:
+    """What is said of a mistake. Tables can be long, so of one that lacks an entry it is the entry."""
+    if isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict):
+        kept = {id(item) for item in _entries(changed)}
+        return f"without {', '.join(_text(item) for item in _entries(node) if id(item) not in kept)}"
+    return f"{_text(node)} -> {_text(changed)}"
+
+
+def _entries(node: ast.AST) -> list[ast.expr]:
+    match node:
+        case ast.Dict(keys=keys, values=values):
+            return [key or value for key, value in zip(keys, values, strict=True)]
+        case ast.Tuple(elts=items) | ast.List(elts=items) | ast.Set(elts=items):
+            return items
+    return []
 
 
 def _text(node: ast.AST) -> str:
