@@ -38,9 +38,12 @@ def prepare_environment(command: str) -> None:
 
 def main() -> None:
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
+    if not command.startswith("-"):
+        # A module's name has no hyphen; whoever types one means the same command.
+        command = command.replace("-", "_")
     try:
         prepare_environment(command)
-        execute_from_command_line(sys.argv)
+        execute_from_command_line([*sys.argv[:1], command, *sys.argv[2:]])
     except (embedded.EmbeddedError, ImproperlyConfigured) as error:
         sys.exit(str(error))
     except OperationalError as error:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -24,6 +23,8 @@ from django.db.models import Max
 
 from portal.core import keyring
 from rights.actions import gates
+from rights.actions.erasures import log_of
+from rights.actions.keys import from_plain, open_keys, seal_keys, to_plain
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
 from rights.connectors.base import HeldGroup, Key, Policy, Refused, Snapshot, Unavailable
 from rights.connectors.registry import add_links, connect
@@ -69,7 +70,6 @@ EXPORT_ATTEMPTS = 6
 """How often a package waits for a system that is away before it is handed out with the gap named."""
 RELATIONSHIP = "relationship:"
 """A close step with this before a company's key writes down in the portal that the relationship ended."""
-_SEAL = "rights.batch"
 _BY_HAND = "Have it done by hand or take the system live, then try again."
 
 
@@ -205,7 +205,7 @@ def run_step(work: Work) -> int:
         "release": _release,
     }
     if keys := work.step.params.get("keys"):
-        found = {work.step.collection: tuple(_from_plain(keys))}
+        found = {work.step.collection: tuple(from_plain(keys))}
         work = replace(work, matter=replace(work.matter, found=found))
     if work.shadow and work.step.verb in gates.CHANGING:
         return _only_count(work)
@@ -255,7 +255,7 @@ def _kept_alive(work: Work) -> Iterator[None]:
 
 def as_params(keys: Sequence[Key] | None) -> dict[str, Any]:
     """Keys that were found first, as a step's parameters keep them (sealed, with the rest of them)."""
-    return {"keys": _to_plain(keys)} if keys else {}
+    return {"keys": [to_plain(key) for key in keys]} if keys else {}
 
 
 def _erase(work: Work) -> int:
@@ -301,7 +301,8 @@ def _act(work: Work, reading: Reading, keys: list[Key], *, batch: Batch | None =
     begun = time.monotonic()
     connector.erase(reading.seed, reading.policies, work.step.collection, keys)
     seconds = time.monotonic() - begun
-    _close_batch(work, batch, gone=len(keys) - connector.count_present(work.step.collection, keys))
+    left = set(connector.find_present(work.step.collection, keys))
+    _close_batch(work, batch, gone=[key for key in keys if key not in left])
     return seconds
 
 
@@ -332,11 +333,14 @@ def _open_batch(work: Work, keys: Sequence[Key]) -> Batch:
         )
 
 
-def _close_batch(work: Work, batch: Batch, *, gone: int) -> None:
-    """Record what is absent now and shred the keys."""
+def _close_batch(work: Work, batch: Batch, *, gone: Sequence[Key]) -> None:
+    """Record what is absent now and shred the keys; the erasure log keeps their digests."""
+    logged = log_of(gone, collection=work.step.collection) if gone else {}
     with transaction.atomic():
-        work.write(done=work.step.done + gone)
-        Batch.objects.filter(pk=batch.pk, closed_at__isnull=True).update(closed_at=work.moment(), gone=gone, keys=None)
+        work.write(done=work.step.done + len(gone))
+        Batch.objects.filter(pk=batch.pk, closed_at__isnull=True).update(
+            closed_at=work.moment(), gone=len(gone), keys=None, **logged
+        )
 
 
 def _hold(work: Work, *, gone: int = 0) -> int:
@@ -661,44 +665,6 @@ def release_matter(request: Request) -> Matter | None:
         decided=reviewed_collections(request),
     )
     return with_facts(matter, subject=request.subject, request=request)
-
-
-_TAGS: dict[str, tuple[type, Callable[[str], Any]]] = {
-    "datetime": (datetime, datetime.fromisoformat),
-    "date": (date, date.fromisoformat),
-    "uuid": (UUID, UUID),
-    "decimal": (Decimal, Decimal),
-}
-
-
-def seal_keys(keys: Sequence[Key]) -> bytes:
-    return keyring.seal(json.dumps(_to_plain(keys)).encode(), context=_SEAL)
-
-
-def open_keys(sealed: bytes) -> list[Key]:
-    return _from_plain(json.loads(keyring.unseal(sealed, context=_SEAL)))
-
-
-def _to_plain(keys: Sequence[Key]) -> list[list[Any]]:
-    return [[_tagged(part) for part in key] for key in keys]
-
-
-def _from_plain(keys: Sequence[Sequence[Any]]) -> list[Key]:
-    return [tuple(_untagged(part) for part in key) for key in keys]
-
-
-def _tagged(value: Any) -> Any:
-    for tag, (kind, _) in _TAGS.items():
-        if isinstance(value, kind):
-            return {tag: value.isoformat() if isinstance(value, date) else str(value)}
-    return {"bytes": value.hex()} if isinstance(value, bytes) else value
-
-
-def _untagged(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    ((tag, text),) = value.items()
-    return bytes.fromhex(text) if tag == "bytes" else _TAGS[tag][1](text)
 
 
 def steps_in_order(steps: Sequence[Step], *, now: datetime) -> Iterator[Step]:

@@ -14,6 +14,8 @@ from accounts.stepup import forget_codes
 from portal.core import keyring
 from portal.core.fields import reseal
 from portal.core.heartbeat import beat, last_beat
+from rights.actions.erasures import forget_cleared
+from rights.datamap import load_live_map
 from rights.models import Package, SubjectVault
 
 HOUR = timedelta(hours=1)
@@ -26,7 +28,7 @@ def keep_up(*, now: datetime) -> int:
     last = last_beat(DONE)
     if last is not None and timedelta() <= now - last < HOUR:
         return 0
-    found = forget_attempts(now=now) + forget_codes(now=now)
+    found = forget_attempts(now=now) + forget_codes(now=now) + forget_cleared(data_map=load_live_map(), now=now)
     moved = _replace_keys(now=now)
     if not moved:
         beat(DONE, now)

@@ -207,8 +207,16 @@ class Connector(Protocol):
         """Erase or mask those of `keys` that the policies still let go, in one transaction; how many it was."""
         ...
 
-    def count_present(self, collection: str, keys: Sequence[Key]) -> int:
-        """How many of `keys` are there as they were (for a mask: not masked yet)."""
+    def find_present(self, collection: str, keys: Sequence[Key]) -> list[Key]:
+        """Those of `keys` that are there as they were (for a mask: not masked yet)."""
+        ...
+
+    def stream_keys(self, collection: str) -> Iterator[list[Key]]:
+        """The keys of all rows that are there as they were, whoever's they are, in pages."""
+        ...
+
+    def erase_again(self, collection: str, keys: Sequence[Key]) -> int:
+        """Erase or mask rows that a restored backup brought back; how many it was."""
         ...
 
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int: ...

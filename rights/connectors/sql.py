@@ -51,6 +51,7 @@ from rights.kernel.plan import Fate
 
 ANSWER_SECONDS = 2
 ACT_SECONDS = 60
+KEYS_AT_ONCE = 10_000
 SHOWN = 5
 """How many rows that stand in the way a person is shown."""
 SURVEYED = 5_000
@@ -102,34 +103,60 @@ class SqlConnector:
             table = self.graph.tables[collection]
             columns = [table.c[name] for name in self.graph.key_columns(collection)]
             lets_go = sa.tuple_(*columns).in_(sa.select(*reach.keys_of(going, collection)).where(going.c.f == GO))
-            where = sa.and_(reach.key_in(collection), lets_go)
-            mask = self.graph.collections[collection].mask
-            if mask and policies[collection].otherwise is Fate.MASK:
-                masked = {name: mask_value(table.c[name], stated) for name, stated in mask.items()}
-                return sa.update(table).where(where).values(masked)
-            return sa.delete(table).where(where)
+            masks = bool(self.graph.collections[collection].mask) and policies[collection].otherwise is Fate.MASK
+            return self._erasing(collection, masks=masks).where(reach.key_in(collection), lets_go)
 
         with self._act() as connection:
             chosen = reach.bound_keys(collection, keys)
             key = ("erase", collection)
             return run(connection, reach, statement, *key, policies=policies.values(), values=chosen).rowcount
 
-    def count_present(self, collection: str, keys: Sequence[Key]) -> int:
-        reach = Reach(self.graph, Seed({}, date.min))
+    def find_present(self, collection: str, keys: Sequence[Key]) -> list[Key]:
+        reach = self._nobody()
 
         def statement() -> sa.Select[Any]:
-            table = self.graph.tables[collection]
-            where = [reach.key_in(collection)]
-            if mask := self.graph.collections[collection].mask:
-                same = (
-                    table.c[name].is_not_distinct_from(mask_value(table.c[name], how)) for name, how in mask.items()
-                )
-                where.append(~sa.and_(*same))
-            return sa.select(sa.func.count()).select_from(table).where(*where)
+            return self._unmasked_keys(collection).where(reach.key_in(collection))
 
         with self._act() as connection:
             values = reach.bound_keys(collection, keys)
-            return int(run(connection, reach, statement, "present", collection, values=values).scalar_one())
+            return [tuple(row) for row in run(connection, reach, statement, "present", collection, values=values)]
+
+    def stream_keys(self, collection: str) -> Iterator[list[Key]]:
+        with _translated(self.system), self.engine.connect() as connection, connection.begin():
+            _limit(connection, ACT_SECONDS)
+            found = connection.execute(self._unmasked_keys(collection), execution_options={"yield_per": KEYS_AT_ONCE})
+            for page in found.partitions():
+                yield [tuple(row) for row in page]
+
+    def erase_again(self, collection: str, keys: Sequence[Key]) -> int:
+        reach = self._nobody()
+
+        def statement() -> sa.Update | sa.Delete:
+            return self._erasing(collection, masks=bool(self.graph.collections[collection].mask)).where(
+                reach.key_in(collection)
+            )
+
+        with self._act() as connection:
+            values = reach.bound_keys(collection, keys)
+            return run(connection, reach, statement, "erase again", collection, values=values).rowcount
+
+    def _nobody(self) -> Reach:
+        """For rows that are named by their keys alone."""
+        return Reach(self.graph, Seed({}, date.min))
+
+    def _unmasked_keys(self, collection: str) -> sa.Select[Any]:
+        table = self.graph.tables[collection]
+        keys = sa.select(*(table.c[name] for name in self.graph.key_columns(collection)))
+        mask = self.graph.collections[collection].mask
+        same = [table.c[name].is_not_distinct_from(mask_value(table.c[name], how)) for name, how in mask.items()]
+        return keys.where(~sa.and_(*same)) if same else keys
+
+    def _erasing(self, collection: str, *, masks: bool) -> sa.Update | sa.Delete:
+        table = self.graph.tables[collection]
+        if not masks:
+            return sa.delete(table)
+        mask = self.graph.collections[collection].mask
+        return sa.update(table).values({name: mask_value(table.c[name], stated) for name, stated in mask.items()})
 
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int:
         """Write `new` where the person's rows still have `old`; a value changed meanwhile is left alone."""

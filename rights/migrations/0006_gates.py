@@ -70,5 +70,20 @@ class Migration(migrations.Migration):
                 name="gate_limits_let_something_through",
             ),
         ),
+        migrations.AddField(model_name="batch", name="erased", field=models.BinaryField(null=True)),
+        migrations.AddField(model_name="batch", name="log_key", field=models.PositiveSmallIntegerField(null=True)),
+        migrations.AddIndex(
+            model_name="batch",
+            index=models.Index(
+                condition=models.Q(("erased__isnull", False)), fields=["closed_at"], name="batch_in_log"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="batch",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("erased__isnull", True), ("log_key__isnull", False), _connector="OR"),
+                name="batch_log_names_its_key",
+            ),
+        ),
         *protect("rights_gate", web=None),
     ]

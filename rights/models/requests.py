@@ -224,7 +224,9 @@ class Step(models.Model):
 class Batch(models.Model):
     """The intent of one bounded batch: the sealed keys it acts on, kept until it has looked at them again.
 
-    A worker that dies between acting and recording leaves an open batch; the next one finishes it first.
+    A worker that dies between acting and recording leaves an open batch; the next one finishes it first. `erased` is
+    what the erasure log keeps of it until the system's backups are clear: the keyed digests of the keys that went, one
+    after another, under the index key `log_key`.
     """
 
     step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="batches")
@@ -234,14 +236,21 @@ class Batch(models.Model):
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
     gone = models.PositiveIntegerField(null=True)
+    erased = models.BinaryField(null=True)
+    log_key = models.PositiveSmallIntegerField(null=True)
 
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=["step"], name="batch_one_open", condition=Q(closed_at__isnull=True)),
             models.CheckConstraint(
+                name="batch_log_names_its_key", condition=Q(erased__isnull=True) | Q(log_key__isnull=False)
+            ),
+            models.CheckConstraint(
                 name="batch_closed_is_shredded", condition=Q(closed_at__isnull=True) | Q(keys__isnull=True)
             ),
         )
+
+        indexes = (models.Index(fields=["closed_at"], name="batch_in_log", condition=Q(erased__isnull=False)),)
 
     def __str__(self) -> str:
         return f"batch {self.pk} of {self.count}"

@@ -90,7 +90,7 @@ def test_an_approved_deletion_does_each_thing_once_and_closes(shop: Shop, approv
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(
-    ("owner", "method"), [(SqlSnapshot, "find_keys"), (SqlConnector, "erase"), (SqlConnector, "count_present")]
+    ("owner", "method"), [(SqlSnapshot, "find_keys"), (SqlConnector, "erase"), (SqlConnector, "find_present")]
 )
 def test_a_worker_that_dies_anywhere_leaves_nothing_that_the_next_one_does_not_finish(
     shop: Shop, approved: Request, monkeypatch: pytest.MonkeyPatch, owner: type, method: str, when: str, nth: int

@@ -1,0 +1,102 @@
+"""The erasure log: what was erased, by keyed digests alone, for as long as a backup may bring it back.
+
+A database that is restored from a backup has again what was erased since. Before it may serve, `replay` erases that
+once more. The log names no record: only who holds the portal's key can tell whether a record is in it.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from portal.core import keyring, ledger
+from rights.actions.keys import to_plain
+from rights.connectors.base import Key
+from rights.connectors.registry import connect
+from rights.datamap import DataMap
+from rights.models import Batch, Gate
+
+PAGE = 500
+FOREVER = timedelta(days=3650)
+"""How long the log keeps what a map states no backup days for: nobody has said when the backups are clear."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Of one collection: how many records the log knows, and how many of them were there again and were erased."""
+
+    collection: str
+    logged: int
+    erased: int
+
+
+def log_of(keys: Sequence[Key], *, collection: str) -> dict[str, Any]:
+    """What a batch keeps of the keys that went."""
+    version = keyring.current_version("index")
+    digest = _digester(collection, version)
+    return {"erased": b"".join(map(digest, keys)), "log_key": version}
+
+
+def replay(system: str, *, data_map: DataMap, since: datetime, now: datetime) -> list[Replayed]:
+    """Erase again what a backup made at `since` has brought back. Raises ConnectorError; what it did stays done.
+
+    Children go before their parents, as when they went first. Records that the log does not know are not touched.
+    """
+    connector = connect(system, data_map)
+    found = []
+    for collection in connector.erase_order():
+        logged = _read_log(system, collection, since=since)
+        erased = 0
+        if logged:
+            digesters = {version: _digester(collection, version) for version in logged}
+            for page in connector.stream_keys(collection):
+                back = [key for key in page if any(digesters[v](key) in logged[v] for v in logged)]
+                erased += connector.erase_again(collection, back) if back else 0
+            found.append(Replayed(collection, sum(map(len, logged.values())), erased))
+    gate, _made = Gate.objects.get_or_create(pk=system)
+    ledger.append(
+        chain=gate.chain,
+        kind="backup_replayed",
+        body={
+            "system": system,
+            "since": since.isoformat(),
+            "erased": {item.collection: item.erased for item in found},
+        },
+        now=now,
+    )
+    return found
+
+
+def forget_cleared(*, data_map: DataMap, now: datetime) -> int:
+    """Take out of the log what no backup holds any more; how many batches it was."""
+    forgotten = 0
+    days = {key: timedelta(days=system.backup_days) for key, system in data_map.systems.items() if system.backup_days}
+    for system, kept in [*days.items(), (None, FOREVER)]:
+        batches = Batch.objects.filter(erased__isnull=False, closed_at__lt=now - kept)
+        if system is not None:
+            batches = batches.filter(step__system=system)
+        chosen = list(batches.values_list("pk", flat=True)[:PAGE])
+        forgotten += Batch.objects.filter(pk__in=chosen).update(erased=None)
+    return forgotten
+
+
+def _read_log(system: str, collection: str, *, since: datetime) -> dict[int, set[bytes]]:
+    """By the version of the key, the digests of a collection's records that went after the backup was made."""
+    logged: dict[int, set[bytes]] = {}
+    batches = Batch.objects.filter(
+        step__system=system, step__collection=collection, erased__isnull=False, closed_at__gte=since
+    )
+    for version, joined in batches.values_list("log_key", "erased").iterator(PAGE):
+        logged.setdefault(version or 0, set()).update(_split(bytes(joined or b"")))
+    return logged
+
+
+def _split(joined: bytes) -> Iterable[bytes]:
+    size = keyring.DIGEST_BYTES
+    return (joined[start : start + size] for start in range(0, len(joined), size))
+
+
+def _digester(collection: str, version: int) -> Callable[[Key], bytes]:
+    digest = keyring.digester(f"erased {collection}", version=version)
+    return lambda key: digest(json.dumps(to_plain(key), ensure_ascii=False).encode())

@@ -1,0 +1,55 @@
+"""Keys of records as plain JSON: sealed while a batch is open, digested for the erasure log."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from portal.core import keyring
+from rights.connectors.base import Key
+
+_SEAL = "rights.batch"
+_TAGS: dict[str, tuple[type, Callable[[str], Any]]] = {
+    "datetime": (datetime, datetime.fromisoformat),
+    "date": (date, date.fromisoformat),
+    "uuid": (UUID, UUID),
+    "decimal": (Decimal, Decimal),
+}
+
+
+def seal_keys(keys: Sequence[Key]) -> bytes:
+    return keyring.seal(json.dumps([to_plain(key) for key in keys]).encode(), context=_SEAL)
+
+
+def open_keys(sealed: bytes) -> list[Key]:
+    return from_plain(json.loads(keyring.unseal(sealed, context=_SEAL)))
+
+
+def to_plain(key: Key) -> list[Any]:
+    """The same for the same key, in whatever time zone its database tells a moment."""
+    return [_tagged(part) for part in key]
+
+
+def from_plain(keys: Sequence[Sequence[Any]]) -> list[Key]:
+    return [tuple(_untagged(part) for part in key) for key in keys]
+
+
+def _tagged(value: Any) -> Any:
+    # Nearly all keys are numbers or text, and there may be a million.
+    if isinstance(value, int | str):
+        return value
+    if isinstance(value, datetime) and value.tzinfo:
+        value = value.astimezone(UTC)
+    for tag, (kind, _) in _TAGS.items():
+        if isinstance(value, kind):
+            return {tag: value.isoformat() if isinstance(value, date) else str(value)}
+    return {"bytes": value.hex()} if isinstance(value, bytes) else value
+
+
+def _untagged(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((tag, text),) = value.items()
+    return bytes.fromhex(text) if tag == "bytes" else _TAGS[tag][1](text)
