@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
@@ -65,6 +66,15 @@ def _name_parts_without_starting() -> None:
     os.environ.setdefault("SECRET_KEY", "for collecting tests")
     os.environ.setdefault("DEMO", "1")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that want the running portal come last, so that it is started once a process; of either kind the largest
+    first, so that the processes end together."""
+    count = Counter(item.path for item in items)
+    wants_live = {item.path for item in items if "live" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.path in wants_live, -count[item.path], str(item.path)))
 
 
 @pytest.hookimpl(wrapper=True)
