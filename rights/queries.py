@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
 from rights.datamap import DataMap
@@ -16,6 +16,7 @@ from rights.kernel.states import OPEN_STATES, Kind, State
 from rights.models import (
     CalendarYear,
     Fee,
+    Gate,
     Hold,
     KindLimit,
     Notice,
@@ -280,6 +281,56 @@ def backups_clear(request: Request, data_map: DataMap) -> dict[str, date]:
             day = clock.local_day(step.finished_at) + timedelta(days=days)
             found[step.system] = max(day, found.get(step.system, day))
     return found
+
+
+SOON = timedelta(minutes=20)
+"""Longer than a gate puts off a step, shorter than a release waits that has its day."""
+
+
+@dataclass(frozen=True)
+class SystemState:
+    """A system, or all of them (`Gate.EVERY`): its gate, and how many of its steps wait to be done and how many failed.
+
+    `rests_until`: it is left alone until then, as it has not answered too often in a row.
+    """
+
+    key: str
+    gate: Gate
+    rests_until: datetime | None
+    waiting: int
+    failed: int
+
+
+def system_states(data_map: DataMap, *, now: datetime) -> dict[str, SystemState]:
+    """All systems as one, then each of the live map, then those that only have a gate: it may still be shut.
+
+    Three queries, however many systems there are.
+    """
+    gates = {gate.system: gate for gate in Gate.objects.select_related("stopped_by").order_by("system")}
+    waiting = _steps_by_system(Q(state=Step.State.READY, not_before__lte=now + SOON))
+    failed = _steps_by_system(Q(state=Step.State.DEAD))
+    # Steps of the portal itself, such as copies, belong to no system and are counted here alone.
+    all_waiting, all_failed = sum(waiting.values()), sum(failed.values())
+    found = {}
+    for key in dict.fromkeys([Gate.EVERY, *data_map.systems, *gates]):
+        gate = gates.get(key) or Gate(system=key)
+        found[key] = SystemState(
+            key=key,
+            gate=gate,
+            rests_until=gate.closed_until if gate.closed_until and gate.closed_until > now else None,
+            waiting=all_waiting if key == Gate.EVERY else waiting.get(key, 0),
+            failed=all_failed if key == Gate.EVERY else failed.get(key, 0),
+        )
+    return found
+
+
+def _steps_by_system(which: Q) -> dict[str, int]:
+    return dict(Step.objects.filter(which).order_by().values_list("system").annotate(Count("pk")))
+
+
+def stopped_gates() -> QuerySet[Gate]:
+    """Where nothing is erased now, by whom and why."""
+    return Gate.objects.filter(stopped_at__isnull=False).select_related("stopped_by").order_by("system")
 
 
 def reviewed_collections(request: Request) -> dict[str, str]:

@@ -3,7 +3,7 @@ apart, in both languages: `make shots` puts them into shots/. A page that scroll
 
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,10 +14,10 @@ import pytest
 from accounts import totp
 from accounts.models import User
 from portal.core import clock
-from rights.actions import fees, review, submit
+from rights.actions import fees, gates, review, submit
 from rights.kernel.plan import Fate
 from rights.kernel.states import Kind, State
-from rights.models import Request
+from rights.models import Gate, Request
 from tests.business import TODAY, Business
 from tests.conftest import Clock
 from tests.stack import Stack, django_as
@@ -32,8 +32,9 @@ MOST = 40
 VISITORS = {"nobody": None, "person": "880001", "support": "990001", "supervisor": "990003", "admin": "990004"}
 LANGUAGES = {"zh": "zh-hans", "en": "en"}
 AGENT, FORMER, PRINCIPAL, STAFF = "gao-wenbo", "song-lihua", "zheng-guodong", "support-zhao"
+SUPERVISOR, AUDITOR = "supervisor-sun", "auditor-wu"
 FEES = {"chen-ruolan": "quoted", "zhou-mingyuan": "accepted", "lin-xiaoyun": "waived", "luo-zihan": "declined"}
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 @pytest.mark.browser
@@ -49,7 +50,9 @@ def test_pictures(visitor: str, open_page: "Callable[..., Page]", business: Busi
     wide: list[str] = []
     while todo and len(seen) < MOST:
         address = todo.pop(0)
-        shape = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{3,}", "n", address.removeprefix(live).split("?")[0])
+        shape = re.sub(
+            r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{3,}|(?<=/desk/systems/)[^/]+", "n", address.removeprefix(live).split("?")[0]
+        )
         if shape in seen:
             continue
         seen.add(shape)
@@ -78,16 +81,33 @@ def test_pictures_of_states(
     pages += [(who, f"notices-{who}", "/notices/") for who in (AGENT, FORMER, "chen-ruolan")]
     pages += [(STAFF, f"desk-{name}", f"/desk/cases/{pk}/") for name, (who, pk) in requests.items()]
     pages += [(STAFF, f"queue-{view}", f"/desk/?view={view}") for view in ("todo", "waiting", "unproved", "closed")]
-    wide: list[str] = []
-    for who in dict.fromkeys(who for who, _, _ in pages):
-        page = open_page()
-        sign_in(page, business.account(who).login, stack)
-        for folder, language in LANGUAGES.items():
-            page.context.add_cookies([{"name": "language", "value": language, "url": live}])
-            for reader, name, address in pages:
-                if reader == who:
-                    wide += take_pictures(page, address, SHOTS / "states" / folder, name)
-    assert not wide
+    assert not list(take_all(pages, open_page=open_page, business=business, stack=stack, live=live, folder="states"))
+
+
+@pytest.mark.browser
+def test_pictures_of_systems(
+    open_page: "Callable[..., Page]", business: Business, stack: Stack, live: str, clock: Clock
+) -> None:
+    """Systems in every state, a stop before and after, and who waits for it, as each of them sees it."""
+    shutil.rmtree(SHOTS / "systems", ignore_errors=True)
+    states = States(business, stack, clock)
+    now, support, supervisor = TODAY, states.user(STAFF), states.user(SUPERVISOR)
+    with django_as(stack, "worker"):
+        gates.stop_erasures(system=Gate.EVERY, reason="昨夜的备份没有完成，核对之前不删除。", by=supervisor, now=now)
+        gates.stop_erasures(system="loan", reason="贷款系统正在迁移。", by=support, now=now)
+        Gate.objects.create(system="insurance", failures=6, closed_until=now + 12 * HOUR)
+        Gate.objects.create(system="wealth", failures=2)
+        Gate.objects.create(system="micoin", shadow=True, at_once=2, per_minute=600)
+    item = states.approve(FORMER)
+    wait_until(lambda: states.is_halted(item), seconds=40, what="no step was stopped")
+    pages = [(SUPERVISOR, name, address) for name, address in (
+        ("systems", "/desk/systems/"), ("stop-one", "/desk/systems/wallet/stop/"),
+        ("resume-one", "/desk/systems/loan/resume/"), ("resume-all", "/desk/systems/*/resume/"), ("queue", "/desk/"),
+        ("case", f"/desk/cases/{item.pk}/"),
+    )]  # fmt: skip
+    pages += [(STAFF, "support-systems", "/desk/systems/"), (STAFF, "support-stop", "/desk/systems/wallet/stop/")]
+    pages += [(AUDITOR, "auditor-systems", "/desk/systems/"), (FORMER, "person", f"/requests/{item.pk}/")]
+    assert not list(take_all(pages, open_page=open_page, business=business, stack=stack, live=live, folder="systems"))
 
 
 class States:
@@ -157,7 +177,11 @@ class States:
         item = self.ask_again(key)
         with django_as(self.stack, "worker"):
             fees.quote_fee(
-                item, reviewer=self.user(STAFF), amount=Decimal("12.50"), reason="光盘一张和挂号信", now=clock.now()
+                item,
+                reviewer=self.user(STAFF),
+                amount=Decimal("12.50"),
+                reason="光盘一张和挂号信",
+                now=clock.now(),
             )
         return self.again(item)
 
@@ -175,6 +199,10 @@ class States:
         with django_as(self.stack, "worker"):
             return Request.objects.select_related("subject", "filed_by", "reviewer").get(pk=item.pk)
 
+    def is_halted(self, item: Request) -> bool:
+        with django_as(self.stack, "worker"):
+            return any(map(gates.is_stopped, item.steps.all()))
+
     def wait(self, state: State, *items: Request) -> None:
         """Until the running worker has brought them there."""
 
@@ -182,6 +210,26 @@ class States:
             return all(self.again(item).state == state for item in items)
 
         wait_until(there, seconds=40, what=lambda: f"{state}; they are {[self.again(item).state for item in items]}")
+
+
+def take_all(
+    pages: Sequence[tuple[str, str, str]],
+    *,
+    open_page: "Callable[..., Page]",
+    business: Business,
+    stack: Stack,
+    live: str,
+    folder: str,
+) -> Iterable[str]:
+    """Of each page (who reads it, its name, its address), in both languages. Gives those that are too wide."""
+    for who in dict.fromkeys(who for who, _, _ in pages):
+        page = open_page()
+        sign_in(page, business.account(who).login, stack)
+        for place, language in LANGUAGES.items():
+            page.context.add_cookies([{"name": "language", "value": language, "url": live}])
+            for reader, name, address in pages:
+                if reader == who:
+                    yield from take_pictures(page, address, SHOTS / folder / place, name)
 
 
 def take_pictures(page: "Page", address: str, folder: Path, name: str) -> Iterable[str]:

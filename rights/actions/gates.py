@@ -60,6 +60,8 @@ def claim(step: Step, *, lease: timedelta, now: datetime) -> Entry | Shut | None
 
     `step` then has its new fencing token.
     """
+    if step.state == Step.State.READY and step.not_before > now:
+        return None  # it waits for its day, which no gate that is shut brings forward
     gates = _gates_of(step.system)
     mine = gates.get(step.system)
     if mine is None or not (mine.is_limited or mine.closed_until):
@@ -99,6 +101,11 @@ def _take(step: Step, gate: Gate | None, *, lease: timedelta, now: datetime) -> 
     )
 
 
+def is_stopped(step: Step) -> bool:
+    """Whether a step waits because the erasures are stopped. It says so itself: the person's role reads no gates."""
+    return step.state == Step.State.READY and step.error.startswith(_STOPPED)
+
+
 def erasing_stopped(system: str) -> str:
     """Why nothing of a system is erased now; empty where it may be."""
     return next((_told(gate) for gate in _gates_of(system).values() if gate.stopped_at), "")
@@ -112,8 +119,7 @@ def tell_answered(system: str) -> None:
 def tell_failed(system: str, *, now: datetime) -> None:
     """The system did not answer. Too often in a row, and it is left alone, twice as long each time."""
     with transaction.atomic():
-        Gate.objects.get_or_create(pk=system)
-        gate = Gate.objects.select_for_update().get(pk=system)
+        gate = _lock(system)
         gate.failures += 1
         if gate.failures >= TRUSTED:
             rest = min(REST * 2 ** min(gate.failures - TRUSTED, 10), LONGEST_REST)
@@ -135,20 +141,39 @@ def wake_next(system: str, *, now: datetime) -> None:
 # --- who sets them
 
 
+def may_stop(user: User) -> bool:
+    return can(user, "request.decide") or can(user, "console.edit")
+
+
+def may_resume(user: User) -> bool:
+    """Of those who may stop them, who oversees the portal: an auditor sees all and changes nothing."""
+    return may_stop(user) and can(user, "console.view")
+
+
 def stop_erasures(*, system: str, reason: str, by: User, now: datetime) -> None:
-    """Erase nothing more of a system (`Gate.EVERY`: of none), from the next batch on. Raises CannotSet."""
-    _require(by, "request.decide", "console.edit")
-    if not reason.strip():
+    """Erase nothing more of a system (`Gate.EVERY`: of none), from the next batch on. Raises CannotSet, also where they
+    are stopped already: who stopped them first and why must stand."""
+    _require(may_stop(by))
+    reason = reason.strip()
+    if not reason:
         raise CannotSet(_("Write why nothing is to be erased: whoever finds it stopped has to know."))
-    _set(system, "erasures_stopped", by=by, now=now, stopped_at=now, stopped_by=by, reason=reason.strip()[:300])
+    if len(reason) > Gate.REASON_LENGTH:
+        raise CannotSet(_("Write the reason in at most %(n)s characters.") % {"n": Gate.REASON_LENGTH})
+    with transaction.atomic():
+        gate = _lock(system)
+        if gate.stopped_at:
+            raise CannotSet(_("Erasures are stopped there already: %(reason)s") % {"reason": gate.reason})
+        _set(gate, "erasures_stopped", by=by, now=now, stopped_at=now, stopped_by=by, reason=reason)
 
 
 def resume_erasures(*, system: str, by: User, now: datetime) -> None:
     """Let erasures go on, and wake what waited. Raises CannotSet."""
-    _require(by, "console.edit", "console.view")
-    if not Gate.objects.filter(pk=system, stopped_at__isnull=False).exists():
-        raise CannotSet(_("Erasures are not stopped there."))
-    _set(system, "erasures_resumed", by=by, now=now, stopped_at=None, stopped_by=None, reason="")
+    _require(may_resume(by))
+    with transaction.atomic():
+        gate = Gate.objects.select_for_update().filter(pk=system, stopped_at__isnull=False).first()
+        if gate is None:
+            raise CannotSet(_("Erasures are not stopped there."))
+        _set(gate, "erasures_resumed", by=by, now=now, stopped_at=None, stopped_by=None, reason="")
     waiting = Step.objects.filter(state=Step.State.READY, verb__in=ERASING, not_before__gt=now)
     if system != Gate.EVERY:
         waiting = waiting.filter(system=system)
@@ -158,31 +183,38 @@ def resume_erasures(*, system: str, by: User, now: datetime) -> None:
 
 def set_shadow(*, system: str, shadow: bool, by: User, now: datetime) -> None:
     """Let a system be counted only, or take it live. Raises CannotSet."""
-    _require(by, "console.edit")
-    _set(system, "shadow_begun" if shadow else "shadow_ended", by=by, now=now, shadow=shadow)
+    _require(can(by, "console.edit"))
+    with transaction.atomic():
+        _set(_lock(system), "shadow_begun" if shadow else "shadow_ended", by=by, now=now, shadow=shadow)
 
 
 def set_limits(*, system: str, at_once: int | None, per_minute: int | None, by: User, now: datetime) -> None:
     """Bound the steps on a system; None: no bound. Raises CannotSet."""
-    _require(by, "console.edit")
+    _require(can(by, "console.edit"))
     for limit in (at_once, per_minute):
         if limit is not None and limit < 1:
             raise CannotSet(_("A limit lets at least one step through; stop the erasures instead."))
     body = {"at_once": at_once, "per_minute": per_minute}
-    _set(system, "limits_set", by=by, now=now, body=body, at_once=at_once, per_minute=per_minute)
+    with transaction.atomic():
+        _set(_lock(system), "limits_set", by=by, now=now, body=body, at_once=at_once, per_minute=per_minute)
 
 
 def _set(
-    system: str, event: str, *, by: User, now: datetime, body: Mapping[str, int | None] | None = None, **fields: Any
+    gate: Gate, event: str, *, by: User, now: datetime, body: Mapping[str, int | None] | None = None, **fields: Any
 ) -> None:
-    with transaction.atomic():
-        gate, _made = Gate.objects.get_or_create(pk=system)
-        Gate.objects.filter(pk=system).update(**fields)
-        ledger.append(chain=gate.chain, kind=event, body={"system": system, "by": str(by.pk), **(body or {})}, now=now)
+    """In the caller's transaction, which holds the gate's lock."""
+    Gate.objects.filter(pk=gate.pk).update(**fields)
+    ledger.append(chain=gate.chain, kind=event, body={"system": gate.pk, "by": str(by.pk), **(body or {})}, now=now)
 
 
-def _require(user: User, *permissions: str) -> None:
-    if not any(can(user, permission) for permission in permissions):
+def _lock(system: str) -> Gate:
+    """The gate's row, made where there is none: of two who set it at once, one sees what the other did."""
+    Gate.objects.get_or_create(pk=system)
+    return Gate.objects.select_for_update().get(pk=system)
+
+
+def _require(allowed: bool) -> None:
+    if not allowed:
         raise CannotSet(_("Your role does not set the gates of the systems."))
 
 

@@ -16,12 +16,13 @@ class Gate(models.Model):
     """
 
     EVERY = "*"
+    REASON_LENGTH = 300
 
     system = models.CharField(max_length=64, primary_key=True)
     chain = models.UUIDField(default=uuid.uuid4, editable=False)
     stopped_at = models.DateTimeField(null=True)
     stopped_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
-    reason = models.CharField(max_length=300, blank=True)
+    reason = models.CharField(max_length=REASON_LENGTH, blank=True)
     shadow = models.BooleanField(default=False, db_default=False)
     at_once = models.PositiveSmallIntegerField(null=True)
     per_minute = models.PositiveIntegerField(null=True)

@@ -214,6 +214,7 @@ class Step(models.Model):
         indexes = (
             models.Index(fields=["not_before", "id"], name="step_due", condition=Q(state__in=["ready", "running"])),
             models.Index(fields=["system"], name="step_running", condition=Q(state="running")),
+            models.Index(fields=["system"], name="step_dead", condition=Q(state="dead")),
             models.Index(fields=["system", "-started_at"], name="step_started"),
         )
 

@@ -297,6 +297,7 @@ def step_word(state: str, kind: str = "deletion") -> str:
         "kept": gettext("In use"),
         "blocked": gettext("Waiting"),
         "unreachable": gettext("Cannot be reached now"),
+        "halted": gettext("Paused by us"),
         "failed": gettext("Failed, staff look into it"),
         "person": gettext("A person is on it"),
         "refused": gettext("Not agreed"),

@@ -16,6 +16,7 @@ from accounts.identities import get_identities
 from accounts.masks import mask_id_number
 from accounts.models import Authority, Identity, User
 from accounts.permissions import can
+from rights.actions.gates import is_stopped
 from rights.actions.submit import closes_on
 from rights.datamap import DataMap
 from rights.kernel.clock import Pause, local_day
@@ -714,6 +715,8 @@ def _present_step(step: Step, request: Request, data_map: DataMap, language: str
             state = "acting"
         case Step.State.DEAD:
             state, note = "failed", step.error
+        case _ if is_stopped(step):
+            state, note = "halted", _("Erasures are stopped; why is said above.")
         case _ if step.error:
             state = "unreachable"
             note = _("again on %(at)s · %(error)s") % {"at": iso_moment(step.not_before), "error": step.error}

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from portal.core.ledger import read_chain
+from rights.actions.gates import is_stopped
 from rights.datamap import DataMap
 from rights.kernel.clock import local_day
 from rights.kernel.decisions import REASONS
@@ -79,6 +80,8 @@ def _step_state(step: Step) -> str:
             return "failed"
         case Step.State.RUNNING:
             return "acting"
+        case Step.State.READY if is_stopped(step):
+            return "halted"
         case Step.State.READY:
             return "unreachable" if step.error else "queued"
         case _ if step.verb == "hold":
@@ -100,6 +103,8 @@ def _step_row(row: _Row, *, data_map: DataMap, language: str) -> dict[str, Any]:
         note = records(row.done)
     if row.state == "unreachable" and row.until:
         note = _("We try again at %(hour)s; your date does not change.") % {"hour": hour(row.until)}
+    if row.state == "halted":
+        note = _("We have paused deletions here. It goes on by itself; your date does not change.")
     for stated in (data_map.blockers[key] for key in row.blockers if key in data_map.blockers):
         note = f"{stated.label(language)} · {note}"
         url, link = stated.fix_url, stated.fix(language) if stated.fix else ""

@@ -13,11 +13,12 @@ from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from rights.actions.gates import is_stopped
 from rights.datamap import DataMap
 from rights.kernel.decisions import REASONS
 from rights.kernel.plan import Fate, Plan
 from rights.kernel.states import Kind, State
-from rights.models import Decision, Event, Question, Request
+from rights.models import Decision, Event, Question, Request, Step
 from rights.queries import Due, due_of, open_fee
 from rights.templatetags.look import day_text, gap, limit_text, listed, records
 from rights.web.present import CaseView, mask_value, present_case, service_names
@@ -101,10 +102,23 @@ def _turn(request: Request, *, due: Due, data_map: DataMap, language: str) -> Tu
                 _("Approved on %(day)s.") % {"day": day_text(request.approved_at or since)},
                 _("The systems begin in a moment. Until then you can take the request back."),
             )
+        case State.ACTING if _is_halted(request):
+            return Turn(
+                "",
+                _("We have paused deletions for now."),
+                _("Your request goes on by itself afterwards; there is nothing for you to do. Its date stands."),
+            )
         case State.ACTING:
             return Turn("", _("The systems are at it since %(day)s.") % day, _("There is nothing for you to do now."))
         case _:
             return Turn("", _("We are checking it since %(day)s.") % day, _("There is nothing for you to do now."))
+
+
+def _is_halted(request: Request) -> bool:
+    """Whether it waits for nothing but that erasures go on."""
+    steps = [step for step in request.steps.all() if step.verb != "release" and step.state != Step.State.DONE]
+    only = all(step.state == Step.State.READY and (is_stopped(step) or not step.error) for step in steps)
+    return only and any(map(is_stopped, steps))
 
 
 def latest_plan(request: Request) -> Plan | None:

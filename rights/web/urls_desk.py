@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from rights.web import desk, desk_extras
+from rights.web import desk, desk_extras, desk_systems
 
 app_name = "desk"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -17,4 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("cases/<uuid:pk>/fee/waive/", desk_extras.waive_fee, name="waive_fee"),
     path("cases/<uuid:pk>/proof/", desk_extras.confirm_proof, name="confirm_proof"),
     path("steps/<int:pk>/retry/", desk.retry, name="retry"),
+    path("systems/", desk_systems.show_systems, name="systems"),
+    path("systems/<str:key>/stop/", desk_systems.stop, name="stop_system"),
+    path("systems/<str:key>/resume/", desk_systems.resume, name="resume_system"),
 ]

@@ -107,6 +107,90 @@ def test_a_stop_says_why_and_is_in_the_ledger(shop: Shop, boss: User) -> None:
         gates.resume_erasures(system="shop", by=boss, now=NOW)
 
 
+def test_a_second_stop_leaves_who_stopped_first_and_why(shop: Shop, boss: User) -> None:
+    gates.stop_erasures(system="shop", reason="The backup failed", by=shop.reviewer, now=NOW)
+    with pytest.raises(CannotSet, match="The backup failed"):
+        gates.stop_erasures(system="shop", reason="Another reason", by=boss, now=LATER)
+    gate = Gate.objects.get(pk="shop")
+    assert (gate.stopped_at, gate.stopped_by, gate.reason) == (NOW, shop.reviewer, "The backup failed")
+    assert LedgerEntry.objects.filter(chain=gate.chain).count() == 1
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_of_two_at_once_one_stops_or_resumes(shop: Shop, boss: User, resume: bool) -> None:
+    if resume:
+        gates.stop_erasures(system="shop", reason="Audit", by=boss, now=NOW)
+
+    def act() -> str:
+        try:
+            if resume:
+                gates.resume_erasures(system="shop", by=boss, now=LATER)
+            else:
+                gates.stop_erasures(system="shop", reason="Audit", by=boss, now=LATER)
+        except CannotSet:
+            return "refused"
+        return "done"
+
+    assert sorted(shop.in_threads(act, act)) == ["done", "refused"]
+    chain = Gate.objects.get(pk="shop").chain
+    kind = "erasures_resumed" if resume else "erasures_stopped"
+    assert LedgerEntry.objects.filter(chain=chain, kind=kind).count() == 1
+
+
+def test_a_reason_is_kept_whole_or_not_at_all(shop: Shop) -> None:
+    with pytest.raises(CannotSet, match="at most 300"):
+        gates.stop_erasures(system="shop", reason="x" * 301, by=shop.reviewer, now=NOW)
+    gates.stop_erasures(system="shop", reason="x" * 300, by=shop.reviewer, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("role", "stops", "resumes"),
+    [
+        ("subject", False, False),
+        ("support", True, False),
+        ("supervisor", True, True),
+        ("admin", True, True),
+        ("auditor", False, False),  # sees all and changes nothing
+    ],
+)
+def test_who_may_stop_and_who_may_resume(shop: Shop, boss: User, role: str, stops: bool, resumes: bool) -> None:
+    boss.role = role
+    assert (gates.may_stop(boss), gates.may_resume(boss)) == (stops, resumes)
+    if not stops:
+        with pytest.raises(CannotSet, match="role"):
+            gates.stop_erasures(system="shop", reason="Audit", by=boss, now=NOW)
+    gates.stop_erasures(system="shop", reason="Audit", by=shop.second, now=NOW)
+    if resumes:
+        gates.resume_erasures(system="shop", by=boss, now=LATER)
+    else:
+        with pytest.raises(CannotSet, match="role"):
+            gates.resume_erasures(system="shop", by=boss, now=LATER)
+    assert Gate.objects.filter(stopped_at__isnull=False).exists() is not resumes
+
+
+@pytest.mark.parametrize("shut", ["stopped", "resting", "full"])
+def test_a_gate_that_is_shut_brings_no_step_forward(shop: Shop, approved: Request, boss: User, shut: str) -> None:
+    """A release waits for its day: what stands at the gate meanwhile does not make it due."""
+    day = LATER + timedelta(days=1)
+    waiting = Step.objects.create(
+        request=approved, verb="release", system="shop", collection="shop.visit", ordinal=0, round=0, not_before=day
+    )  # fmt: skip
+    match shut:
+        case "stopped":
+            gates.stop_erasures(system="shop", reason="Audit", by=boss, now=NOW)
+        case "resting":
+            Gate.objects.create(system="shop", failures=gates.TRUSTED, closed_until=LATER + HOUR)
+        case "full":
+            Gate.objects.create(system="shop", per_minute=1)
+            Step.objects.create(
+                request=approved, verb="erase", system="shop", collection="shop.visit", ordinal=98, round=9,
+                not_before=NOW, state="done", started_at=LATER,
+            )  # fmt: skip
+    shop.advance(approved, now=LATER)
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.not_before, waiting.error) == ("ready", day, "")
+
+
 def test_a_person_sets_no_gate(shop: Shop) -> None:
     acts: list[Callable[[], None]] = [
         lambda: gates.stop_erasures(system="shop", reason="x", by=shop.person, now=NOW),
