@@ -12,20 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 
 from portal.core import keyring
+from rights.actions import packages
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
 from rights.connectors.base import HeldGroup, Key, Policy, Refused, Unavailable
 from rights.connectors.registry import add_links, connect
 from rights.datamap import DataMap
-from rights.exports import write_package
 from rights.kernel.clock import local_day
 from rights.kernel.plan import Fate, Plan
 from rights.kernel.retention import Exemption, Rule
@@ -36,7 +34,6 @@ from rights.models import (
     CorrectionRecord,
     Hold,
     HoldRevision,
-    Package,
     RelationshipEnd,
     Request,
     Step,
@@ -56,9 +53,6 @@ from rights.queries import active_rules, exemptions_of, reviewed_collections
 BATCH_ROWS = 10_000
 LEASE = timedelta(seconds=90)
 LOOK_AGAIN = timedelta(days=1)
-PACKAGE_DAYS = 7
-EXPORT_ATTEMPTS = 6
-"""How often a package waits for a system that is away before it is handed out with the gap named."""
 RELATIONSHIP = "relationship:"
 """A close step with this before a company's key writes down in the portal that the relationship ended."""
 _SEAL = "rights.batch"
@@ -178,7 +172,7 @@ def recipients_of(purpose: str, *, plan: Plan, data_map: DataMap) -> list[dict[s
 def run_step(work: Work) -> int:
     """Do the step; how many records it concerned. Raises ConnectorError, LostLease or Postponed."""
     actions: dict[str, Callable[[Work], int]] = {
-        "export": _export,
+        "export": packages.export,
         "correct": _correct,
         "consent": _withdraw_consent,
         "close": _close,
@@ -504,56 +498,6 @@ def _close(work: Work) -> int:
         now=work.now,
         only_empty=True,
     )
-
-
-def _export(work: Work) -> int:
-    path = package_path(work.request.pk)
-    # Under a name of its own until it is known that this worker may still report: the key belongs to this file alone.
-    draft = path.with_name(f"{work.request.pk}-{work.step.fence}.sealed")
-    data_key = keyring.new_data_key()
-    written = write_package(
-        draft,
-        data_key=data_key,
-        seed=work.matter.seed(now=work.now),
-        data_map=work.data_map,
-        includes=work.matter.concerns,
-        omitted=[key for key, item in work.data_map.collections.items() if work.matter.leaves_out(item)],
-        request_id=work.request.pk,
-        reference=work.request.reference or "",
-        person=work.request.subject.masked_name,
-        now=work.now,
-    )
-    if written.gaps and work.step.attempts < EXPORT_ATTEMPTS:
-        draft.unlink(missing_ok=True)
-        raise Unavailable(f"These systems did not answer: {', '.join(written.gaps)}.")
-    until = work.now + timedelta(days=PACKAGE_DAYS)
-    with transaction.atomic():
-        work.write()
-        Package.objects.update_or_create(
-            request=work.request,
-            defaults={
-                "path": path.name,
-                "data_key": data_key,
-                "size": written.size,
-                "sha256": written.sha256,
-                "made_at": work.now,
-                "expires_at": until,
-                "gaps": list(written.gaps),
-            },
-        )
-        notify(
-            user=work.request.subject,
-            request=work.request,
-            kind="package",
-            params={"until": local_day(until).isoformat()},
-            now=work.now,
-        )
-        draft.replace(path)
-    return sum(content.rows for content in written.contents)
-
-
-def package_path(package_id: UUID) -> Path:
-    return Path(settings.DATA_DIR) / "packages" / f"{package_id}.sealed"
 
 
 def release_matter(request: Request) -> Matter | None:

@@ -15,8 +15,8 @@ from portal.core.models import beat
 from rights.actions import exceptions, retention
 from rights.actions.fees import lapse_fees
 from rights.actions.hold import report_orphans, schedule_releases
+from rights.actions.packages import package_path
 from rights.actions.proofs import watch_proofs
-from rights.actions.steps import package_path
 from rights.actions.upkeep import keep_up
 from rights.kernel.calendar import DAY, Calendar
 from rights.kernel.clock import WARNING_DAYS, local_day

@@ -30,7 +30,7 @@ from accounts.models import User
 from accounts.permissions import subject_required
 from portal.core import clock, keyring
 from rights.actions import fees, review, submit
-from rights.actions.steps import package_path
+from rights.actions.packages import package_path
 from rights.datamap import DataMap, load_live_map
 from rights.exports import read_sealed
 from rights.kernel.clock import local_day

@@ -17,7 +17,7 @@ from accounts.identities import set_identity
 from accounts.models import User
 from rights.actions import fulfil, hold, review
 from rights.actions.datamap import load_map
-from rights.actions.steps import package_path
+from rights.actions.packages import package_path
 from rights.actions.submit import start_draft, submit
 from rights.exports import read_sealed
 from rights.kernel.states import Kind, State

@@ -11,7 +11,7 @@ from typing import Any
 from accounts.models import User
 from portal.demo.business import do_deed, find_chances
 from rights.actions import fulfil, review
-from rights.actions.steps import package_path
+from rights.actions.packages import package_path
 from rights.actions.submit import matter_of, start_draft, submit
 from rights.datamap import DataMap, load_live_map
 from rights.exports import read_sealed

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from portal.core.clock import SHANGHAI
-from rights.actions import fulfil, review, steps
+from rights.actions import fulfil, packages, review, steps
 from rights.actions.datamap import store_documents
 from rights.actions.steps import LEASE
 from rights.actions.submit import CannotSubmit, submit, take_back
@@ -208,7 +208,7 @@ def test_a_stalled_exporter_leaves_the_package_of_the_one_that_finished(
     request = shop.file(Kind.ACCESS)
     assert request.state == State.CLOSED
     package = request.package
-    plain = b"".join(read_sealed(steps.package_path(request.pk), bytes(package.data_key or b"")))
+    plain = b"".join(read_sealed(packages.package_path(request.pk), bytes(package.data_key or b"")))
     assert plain.startswith(b"PK")
 
 

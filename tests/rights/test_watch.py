@@ -17,7 +17,7 @@ from portal.core.heartbeat import last_beat
 from portal.core.models import OutboxMessage
 from rights.actions import review, upkeep, watch
 from rights.actions.datamap import store_documents
-from rights.actions.steps import package_path
+from rights.actions.packages import package_path
 from rights.actions.vaults import open_vault
 from rights.kernel.states import Kind
 from rights.models import Hold, Notice, Package, Request, SubjectVault

@@ -17,7 +17,7 @@ from portal.core import clock as portal_clock
 from portal.core import rls
 from portal.core.models import OutboxMessage
 from rights.actions import fulfil, review, submit, watch
-from rights.actions.steps import package_path
+from rights.actions.packages import package_path
 from rights.kernel.states import Kind, State
 from rights.models import Notice, Package, Request
 from tests.business import TODAY, Business
