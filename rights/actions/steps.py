@@ -173,6 +173,7 @@ def run_step(work: Work) -> int:
     """Do the step; how many records it concerned. Raises ConnectorError, LostLease or Postponed."""
     actions: dict[str, Callable[[Work], int]] = {
         "export": packages.export,
+        "supplement": _supplement,
         "correct": _correct,
         "consent": _withdraw_consent,
         "close": _close,
@@ -498,6 +499,13 @@ def _close(work: Work) -> int:
         now=work.now,
         only_empty=True,
     )
+
+
+def _supplement(work: Work) -> int:
+    try:
+        return packages.supplement(work)
+    except Unavailable as error:
+        raise Postponed(str(error)) from None  # it may be away for days, which is no failure of the step
 
 
 def release_matter(request: Request) -> Matter | None:

@@ -370,7 +370,7 @@ def test_a_notice_is_in_the_persons_language_and_names_no_personal_data(shop: Sh
 def test_a_package_is_shredded_when_its_seven_days_are_over(shop: Shop) -> None:
     shop.add_customer(1)
     request = shop.file(Kind.ACCESS)
-    path = package_path(request.pk)
+    path = package_path(request.packages.get().pk)
     shop.tick(NOW + timedelta(days=7))
     assert path.exists()
     assert Package.objects.get().data_key is not None
