@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Max
 
 from accounts.models import User
 from portal.core import keyring, ledger
@@ -254,6 +254,8 @@ def hand_over(source: Package, *, receiver: str, address: str, now: datetime) ->
         digest = sink.finish()
         os.fsync(file.fileno())
         with transaction.atomic():
+            if not _lock(source, expires_at__gt=now):
+                raise Gone("The package was destroyed while it was copied.")
             package = Package.objects.create(
                 id=package_id,
                 request=source.request,
@@ -325,11 +327,11 @@ def revoke(package: Package, *, actor: User, reason: str, now: datetime) -> None
         raise ValueError("Staff revoke a package for a reason.")
     commitment = ledger.commit_to(reason)
     with transaction.atomic():
-        rows = Package.objects.filter(Q(pk=package.pk) | Q(copy_of=package.pk), data_key__isnull=False)
-        found = list(rows.values_list("pk", flat=True))
-        if package.pk not in found:
+        if not _lock(package):
             raise Gone("The package is not there any more.")
-        _destroy(found, revoked_at=now, revoked_by=actor, reason=reason, reason_salt=commitment.salt)
+        copies = Package.objects.filter(copy_of=package.pk, data_key__isnull=False).values_list("pk", flat=True)
+        ended = {"revoked_at": now, "revoked_by": actor, "reason": reason, "reason_salt": commitment.salt}
+        _destroy([package.pk, *copies], **ended)
         record(
             package.request,
             event="package_revoked",
@@ -340,6 +342,12 @@ def revoke(package: Package, *, actor: User, reason: str, now: datetime) -> None
         )
         if by_staff:
             _tell(package, "package_revoked", now=now)
+
+
+def _lock(package: Package, **live: Any) -> bool:
+    """Hold a package as it is until the transaction ends, if it is still there: no copy of what is being revoked."""
+    rows = Package.objects.select_for_update(of=("self",)).filter(pk=package.pk, data_key__isnull=False, **live)
+    return rows.first() is not None
 
 
 def expire_packages(*, now: datetime) -> int:

@@ -20,6 +20,7 @@ from portal.core import keyring
 from portal.core.sealedfile import read_sealed
 from rights.actions import packages
 from rights.actions.packages import package_path
+from rights.actions.steps import LostLease, Work
 from rights.connectors.base import Unavailable
 from rights.connectors.sql import SqlConnector, SqlSnapshot
 from rights.kernel.states import Kind, State
@@ -321,7 +322,48 @@ def test_revoking_a_package_takes_its_copies_along(portable: Package, shop: Shop
     assert files() == []
 
 
+def test_no_copy_outlives_a_package_that_is_revoked_while_it_is_copied(
+    portable: Package, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def revoke_midway(path: Path, data_key: bytes) -> Any:
+        yield from read_sealed(path, data_key)
+        packages.revoke(portable, actor=shop.person, reason="", now=NOW)
+
+    monkeypatch.setattr(packages, "read_sealed", revoke_midway)
+    with pytest.raises(packages.Gone):
+        make_copy(portable)
+    assert files() == []
+    assert not Package.objects.filter(data_key__isnull=False).exists()
+
+
 # --- nothing is left behind
+
+
+def test_a_worker_that_lost_its_step_ends_in_the_middle_of_a_table(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease is looked at while rows pass; the connection it read on serves the next reader."""
+    shop.add_customer(1)
+    shop.add_visits(20_000)
+    begun: list[str] = []
+    real = SqlSnapshot.copy_rows
+
+    def note(self: SqlSnapshot, collection: str, **asked: Any) -> int:
+        begun.append(collection)
+        return real(self, collection, **asked)
+
+    def lose(work: Work, **fields: Any) -> None:
+        if begun and begun[-1] == "shop.visit":
+            raise LostLease("taken over")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packages, "PULSE_SECONDS", 0)
+        patch.setattr(SqlSnapshot, "copy_rows", note)
+        patch.setattr(Work, "write", lose)
+        request = shop.file(Kind.ACCESS)
+    assert begun[-1] == "shop.visit"
+    assert files() == []
+    assert request.packages.count() == 0
+    request = shop.advance(request, now=NOW + HOUR)
+    assert len(read_tables(open_package(request))["shop.visit"]) == 20_000
 
 
 def test_two_workers_make_one_package(shop: Shop) -> None:
