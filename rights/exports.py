@@ -1,316 +1,312 @@
-"""The access package: a ZIP of CSV and JSON, written and read as a stream, encrypted at rest in authenticated frames.
+"""The access package: a ZIP of CSV and JSON with a Data Package manifest, pages for people and a signature.
 
-Memory does not grow with what is exported, and no plain text touches the disk. Each frame is AES-256-GCM under the
-package's own key, with its number and whether it is the last as associated data, so that a frame that was changed,
-moved or cut off is refused. Destroying the key destroys the package.
+What is in a table is written by its database (COPY) and passes through compression and encryption in blocks: memory
+does not grow with what is exported, and no plain text touches the disk. The manifest names every file with its hash and
+is signed with the portal's key, so that `openssl` alone can check a package years later.
 """
 
-import csv
+import codecs
 import hashlib
-import io
 import json
+import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from itertools import chain, islice
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, BinaryIO
 from uuid import UUID
 
 import structlog
-from django.template.loader import render_to_string
-from django.utils import translation
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from portal.core import keyring
-from rights.connectors.base import ConnectorError, Seed, Snapshot
+from portal.core.sealedfile import SealedWriter
+from rights.connectors.base import ConnectorError, Form, Seed, Snapshot
 from rights.connectors.registry import open_snapshot
-from rights.datamap import Collection, DataMap, Entity
-from rights.kernel.decisions import LEGAL_SECRECY, REASONS
+from rights.datamap import Collection, DataMap
+from rights.exportpages import Content, FileFacts, Omission, render_pages
+from rights.kernel.decisions import LEGAL_SECRECY, REASONS, Reason
 
 log = structlog.get_logger(__name__)
 
-FRAME = 256 * 1024
-_LENGTH = 4
-CONTEXT = "rights.package"
+LEVEL = 1
+"""Of compression: a person waits for the package, and level 6 takes three times as long to save a tenth of it."""
+SAMPLE = 20
+"""How many rows of a table the page shows."""
+_HEAD = 64 * 1024
+_MEDIA = {".csv": "text/csv", ".jsonl": "application/jsonl", ".html": "text/html"}
+_NO_DAY = ["", "infinity", "-infinity"]
+"""What PostgreSQL writes for a day that is none; readers of the table take it as missing."""
 
 
 @dataclass(frozen=True)
-class Content:
-    """One collection as exported: how many rows, and the SHA-256 of its CSV."""
+class Order:
+    """What a package is to hold: whose records (`seed`) of which collections, and what it is called.
 
-    collection: Collection
-    rows: int
-    sha256: str
-    columns: tuple[str, ...]
+    `omissions` are those that were known beforehand. `systems` None: all; else those that an earlier part lacked. What
+    is confidential is never in it, nor is a system that holds nothing else asked: neither its answer nor its silence
+    may tell.
+    """
+
+    seed: Seed
+    data_map: DataMap
+    includes: Callable[[Collection], bool]
+    request_id: UUID
+    reference: str
+    person: str
+    made_at: datetime
+    omissions: tuple[Omission, ...] = ()
+    systems: frozenset[str] | None = None
+    part: int = 1
+
+    def of_system(self, system: str) -> list[Collection]:
+        if self.systems is not None and system not in self.systems:
+            return []
+        return [item for item in self.data_map.of_system(system) if self.includes(item) and not item.confidential]
 
 
 @dataclass(frozen=True)
 class Written:
+    """A finished package: bytes of the ZIP, the SHA-256 of the sealed file, and the systems that did not answer."""
+
     size: int
     sha256: str
+    rows: int
     contents: tuple[Content, ...]
     gaps: tuple[str, ...]
 
 
-class SealedWriter(io.RawIOBase):
-    """A file object that seals what is written to it, frame by frame."""
+class _Torn(Exception):
+    """A system went away in the middle of a table."""
 
-    def __init__(self, file: BinaryIO, data_key: bytes) -> None:
-        self._file = file
-        self._key = data_key
-        self._pending = bytearray()
-        self._frames = 0
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        view = memoryview(data)  # type: ignore[arg-type]  # zipfile hands bytes, bytearray or memoryview
-        self._pending += view
-        while len(self._pending) > FRAME:
-            self._emit(bytes(self._pending[:FRAME]), last=False)
-            del self._pending[:FRAME]
-        return view.nbytes
-
-    def finish(self) -> str:
-        """Write the last frame; the SHA-256 of the whole sealed file."""
-        self._emit(bytes(self._pending), last=True)
-        self._pending.clear()
-        self._file.flush()
-        return self._digest.hexdigest()
-
-    def _emit(self, plain: bytes, *, last: bool) -> None:
-        sealed = keyring.seal_under(self._key, plain, context=_frame_context(self._frames, last=last))
-        frame = len(sealed).to_bytes(_LENGTH, "big") + sealed
-        self._file.write(frame)
-        self._digest.update(frame)
-        self._frames += 1
-        self.size += len(plain)
+    def __init__(self, system: str) -> None:
+        super().__init__(system)
+        self.system = system
 
 
-def read_sealed(path: Path, data_key: bytes) -> Iterator[bytes]:
-    """The plain content of a sealed file, frame by frame. Raises keyring.SealBroken where it was changed or cut."""
-    with path.open("rb") as file:
-        number = 0
-        header = file.read(_LENGTH)
-        while header:
-            sealed = file.read(int.from_bytes(header, "big"))
-            header = file.read(_LENGTH)
-            yield keyring.unseal_under(data_key, sealed, context=_frame_context(number, last=not header))
-            number += 1
-        if not number:
-            raise keyring.SealBroken("The package is empty.")
+@dataclass
+class _Entry:
+    """One file of the ZIP: written, measured and hashed as it passes."""
+
+    file: Any
+    pulse: Callable[[], None]
+    size: int = 0
+    head: bytes = b""
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def write(self, data: bytes) -> None:
+        self.file.write(data)
+        self.digest.update(data)
+        self.size += len(data)
+        if len(self.head) < _HEAD:
+            self.head += data[: _HEAD - len(self.head)]
+        self.pulse()
 
 
 def write_package(
-    path: Path,
-    *,
-    data_key: bytes,
-    seed: Seed,
-    data_map: DataMap,
-    includes: Callable[[Collection], bool],
-    omitted: Sequence[str],
-    request_id: UUID,
-    reference: str,
-    person: str,
-    now: datetime,
+    file: BinaryIO, order: Order, *, data_key: bytes, pulse: Callable[[], None] = lambda: None
 ) -> Written:
-    """Write a person's package of what `includes` lets in. A system that is down is named in `gaps`.
+    """Write a person's package, sealed under `data_key`. `pulse` is called at every block and may raise to end it.
 
-    `omitted` are the collections that a portable copy leaves out, named for the person. What is confidential is never
-    in it, nor is a system that holds nothing else asked: neither answer nor silence of one may tell.
+    A system that is down is named in `gaps`. One that goes away in the middle of a table begins the package anew
+    without it: nothing of it is handed out that only looks complete.
     """
+    away: frozenset[str] = frozenset()
+    while True:
+        file.seek(0)
+        file.truncate()
+        try:
+            return _write_once(file, order, data_key=data_key, away=away, pulse=pulse)
+        except _Torn as torn:
+            away |= {torn.system}
+
+
+def _write_once(
+    file: BinaryIO, order: Order, *, data_key: bytes, away: frozenset[str], pulse: Callable[[], None]
+) -> Written:
     contents: list[Content] = []
     gaps: list[str] = []
-    temporary = path.with_suffix(".part")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with temporary.open("wb") as file:
-        sink = SealedWriter(file, data_key)
-        with zipfile.ZipFile(sink, "w", compression=zipfile.ZIP_DEFLATED) as archive:
-            for system in data_map.systems:
-                items = [item for item in data_map.of_system(system) if includes(item) and not item.confidential]
-                if not items:
-                    continue
-                try:
-                    with open_snapshot(system, data_map, seed) as (snapshot, _):
-                        contents.extend(_write_collection(archive, snapshot, item) for item in items)
-                except ConnectorError as error:
-                    log.warning("package_gap", system=system, reason=str(error))
+    sink = SealedWriter(file, data_key)
+    names = _names(order.data_map)
+    with zipfile.ZipFile(sink, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
+        for system in order.data_map.systems:
+            items = order.of_system(system)
+            begun = False
+            try:
+                if items and system in away:
                     gaps.append(system)
-            _write_manifest(archive, contents, gaps, omitted, request_id=request_id, reference=reference, now=now)
-            left_out = [data_map.collections[key] for key in omitted]
-            _write_index(
-                archive, contents, gaps, left_out, data_map=data_map, reference=reference, person=person, now=now
-            )
-        digest = sink.finish()
-    temporary.replace(path)
-    return Written(size=sink.size, sha256=digest, contents=tuple(contents), gaps=tuple(gaps))
+                elif items:
+                    with open_snapshot(system, order.data_map, order.seed) as (snapshot, _):
+                        begun = True
+                        contents.extend(_write_collection(archive, snapshot, item, names, pulse) for item in items)
+            except ConnectorError as error:
+                log.warning("package_gap", system=system, reason=str(error))
+                if begun:
+                    raise _Torn(system) from None
+                gaps.append(system)
+        unanswered = [
+            Omission(system, order.data_map.systems[system].label, REASONS["OMIT.UNANSWERED"]) for system in gaps
+        ]
+        omissions = (*order.omissions, *unanswered)
+        pages = _write_pages(archive, order, contents, omissions, pulse=pulse)
+        _write_manifest(archive, order, contents, omissions, pages)
+    digest = sink.finish()
+    return Written(
+        size=sink.size,
+        sha256=digest,
+        rows=sum(content.rows for content in contents),
+        contents=tuple(contents),
+        gaps=tuple(gaps),
+    )
 
 
-def exported_fields(item: Collection) -> tuple[str, ...]:
-    """The fields of a collection that a package shows a value of: the map's, less the declared redactions."""
-    return tuple(field.name for field in item.fields if field.name not in item.third_party)
+def _names(data_map: DataMap) -> Mapping[str, str]:
+    """By collection, what its resource is called: as Data Package allows, and each once."""
+    names: dict[str, str] = {}
+    for key in data_map.collections:
+        name = re.sub(r"[^-a-z0-9._]", "_", key.lower())
+        names[key] = name if name not in names.values() else f"{name}_{len(names)}"
+    return names
 
 
-def _write_collection(archive: zipfile.ZipFile, snapshot: Snapshot, item: Collection) -> Content:
-    """One collection as CSV and as JSON lines. A ZIP takes one entry at a time, so the snapshot is read twice."""
-    rows = snapshot.stream_rows(item.key, redact=item.third_party)
-    columns = tuple(str(name) for name in next(iter(rows)))
-    digest = hashlib.sha256()
-    count = 0
-    with archive.open(f"data/{item.key}.csv", "w", force_zip64=True) as sheet:
-        for block in _blocks(chain([columns], ([_plain(value) for value in row] for row in rows))):
-            text = io.StringIO()
-            csv.writer(text, lineterminator="\r\n").writerows(block)
-            data = text.getvalue().encode()
-            sheet.write(data)
-            digest.update(data)
-            count += len(block)
-    again = snapshot.stream_rows(item.key, redact=item.third_party)
-    next(iter(again))
-    with archive.open(f"data/{item.key}.jsonl", "w", force_zip64=True) as file:
-        for block in _blocks(again):
-            lines = (json.dumps(dict(zip(columns, map(_json, row), strict=True)), ensure_ascii=False) for row in block)
-            file.write("".join(f"{line}\n" for line in lines).encode())
-    return Content(collection=item, rows=count - 1, sha256=digest.hexdigest(), columns=columns)
+def _write_collection(
+    archive: zipfile.ZipFile, snapshot: Snapshot, item: Collection, names: Mapping[str, str], pulse: Callable[[], None]
+) -> Content:
+    """One collection as CSV and as JSON lines. A ZIP takes one file at a time, so the snapshot is read twice."""
+    name = names[item.key]
+
+    def copy(entry: _Entry, form: Form) -> int:
+        return snapshot.copy_rows(item.key, redact=item.third_party, form=form, write=entry.write)
+
+    with _entry(archive, f"data/{name}.csv", pulse) as sheet:
+        sheet.write(codecs.BOM_UTF8)  # without it a spreadsheet takes Chinese for something else
+        rows = copy(sheet, "csv")
+    with _entry(archive, f"data/{name}.jsonl", pulse) as lines:
+        copy(lines, "json")
+    return Content(
+        collection=item,
+        name=name,
+        rows=rows,
+        columns=snapshot.list_columns(item.key, redact=item.third_party),
+        sheet=_facts(f"data/{name}.csv", sheet),
+        lines=_facts(f"data/{name}.jsonl", lines),
+        sample=tuple(json.loads(line) for line in lines.head.split(b"\n")[:-1][:SAMPLE]),
+    )
+
+
+@contextmanager
+def _entry(archive: zipfile.ZipFile, path: str, pulse: Callable[[], None]) -> Iterator[_Entry]:
+    with archive.open(path, "w", force_zip64=True) as file:
+        yield _Entry(file, pulse)
+
+
+def _facts(path: str, entry: _Entry) -> FileFacts:
+    return FileFacts(path=path, size=entry.size, sha256=entry.digest.hexdigest())
+
+
+def _write_pages(
+    archive: zipfile.ZipFile,
+    order: Order,
+    contents: Sequence[Content],
+    omissions: Sequence[Omission],
+    *,
+    pulse: Callable[[], None],
+) -> list[FileFacts]:
+    """A page for people, in each language, that works without a network."""
+    found = []
+    pages = render_pages(
+        contents,
+        omissions,
+        data_map=order.data_map,
+        reference=order.reference,
+        person=order.person,
+        made_at=order.made_at,
+        part=order.part,
+        key_id=keyring.signing_key_id(),
+    )
+    for path, text in pages.items():
+        with _entry(archive, path, pulse) as entry:
+            entry.write(text.encode())
+        found.append(_facts(path, entry))
+    return found
 
 
 def _write_manifest(
     archive: zipfile.ZipFile,
-    contents: list[Content],
-    gaps: list[str],
-    omitted: Sequence[str],
-    *,
-    request_id: UUID,
-    reference: str,
-    now: datetime,
+    order: Order,
+    contents: Sequence[Content],
+    omissions: Sequence[Omission],
+    pages: Sequence[FileFacts],
 ) -> None:
-    """`datapackage.json`, a Frictionless Data Package."""
-    package = {
-        "profile": "tabular-data-package",
-        "name": f"access-{reference.lower()}" if reference else f"access-{request_id}",
-        "id": str(request_id),
-        "created": now.isoformat(),
+    """`datapackage.json` (Data Package), its signature by the portal's key, and that key to check it with."""
+    key = keyring.signing_key()
+    manifest = {
+        "profile": "data-package",
+        "name": f"access-{order.reference.lower() or order.request_id}",
+        "id": str(order.request_id),
+        "created": order.made_at.isoformat(),
+        "part": order.part,
         "secrecy": {"zh": LEGAL_SECRECY.zh, "en": LEGAL_SECRECY.en},
-        "missing_systems": gaps,
-        "left_out": list(omitted),
+        "omitted": [{"what": item.what, "title": _texts(item.label), **_reason(item.reason)} for item in omissions],
+        "signature": {
+            "algorithm": "Ed25519",
+            "path": "datapackage.json.sig",
+            "public_key": "signing-key.pem",
+            "key": keyring.signing_key_id(),
+        },
         "resources": [
-            {
-                "profile": "tabular-data-resource",
-                "name": content.collection.key.lower(),
-                "path": f"data/{content.collection.key}.csv",
-                "title": content.collection.label.zh,
-                "encoding": "utf-8",
-                "hash": f"sha256:{content.sha256}",
-                "rows": content.rows,
-                "redacted": [
-                    {"field": name, "reason": REASONS["REDACT.THIRD_PARTY"].en}
-                    for name in content.collection.third_party
-                ],
-                "schema": {"fields": [{"name": name, "type": "string"} for name in content.columns]},
-            }
-            for content in contents
+            *(resource for content in contents for resource in _resources(content)),
+            *(_resource(page, name=page.path) for page in pages),
         ],
     }
-    archive.writestr("datapackage.json", json.dumps(package, ensure_ascii=False, indent=1))
+    text = json.dumps(manifest, ensure_ascii=False, indent=1).encode()
+    archive.writestr("datapackage.json", text)
+    archive.writestr("datapackage.json.sig", key.sign(text))
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    archive.writestr("signing-key.pem", pem)
 
 
-def _write_index(
-    archive: zipfile.ZipFile,
-    contents: list[Content],
-    gaps: list[str],
-    left_out: Sequence[Collection],
-    *,
-    data_map: DataMap,
-    reference: str,
-    person: str,
-    now: datetime,
-) -> None:
-    """A page for people, in each language, that works without a network."""
-    for language, name in (("zh-hans", "index.html"), ("en", "index.en.html")):
-        context = {
-            "case": {"ref": reference},
-            "person": person,
-            "made_at": now,
-            "total": sum(content.rows for content in contents),
-            "companies": [
-                company
-                for entity in data_map.entities.values()
-                if (company := _company(entity, contents, language=language))["count"]
-            ],
-            "left_out": [item.label(language) for item in left_out],
-            "redaction": _redaction_words(contents, language),
-            "unknown": [data_map.systems[system].label(language) for system in gaps],
-            "legal_secrecy": LEGAL_SECRECY.text(language),
-        }
-        with translation.override(language):
-            archive.writestr(name, render_to_string("export/index.html", context))
+def _resources(content: Content) -> list[dict[str, Any]]:
+    """The CSV as a table with its types, and the same rows as JSON lines."""
+    item = content.collection
+    table = {
+        **_resource(content.sheet, name=content.name),
+        "profile": "tabular-data-resource",
+        "type": "table",
+        "title": item.label.zh,
+        "description": item.label.en,
+        "rows": content.rows,
+        "redacted": [{"field": name, **_reason(REASONS["REDACT.THIRD_PARTY"])} for name in item.third_party],
+        "schema": {
+            "fields": [_field(column.name, column.kind) for column in content.columns],
+            "missingValues": _NO_DAY,
+        },
+    }
+    return [table, _resource(content.lines, name=f"{content.name}.jsonl")]
 
 
-def _redaction_words(contents: Sequence[Content], language: str) -> str:
-    """Why parts are blanked out, by which rule, and what to do about it; empty where none is."""
-    if not any(content.rows and content.collection.third_party for content in contents):
-        return ""
-    given = REASONS["REDACT.THIRD_PARTY"]
-    return f"{given.text(language)} ({given.basis})" if language == "en" else f"{given.text(language)}（{given.basis}）"
-
-
-def _company(entity: Entity, contents: list[Content], *, language: str) -> dict[str, Any]:
-    """What the index says of one company; collections without rows are files but no news."""
-    mine = [content for content in contents if content.collection.entity == entity.key and content.rows]
-    comma = ", " if language == "en" else "、"
+def _resource(facts: FileFacts, *, name: str) -> dict[str, Any]:
     return {
-        "name": entity.name(language),
-        "count": sum(content.rows for content in mine),
-        "collections": [
-            {
-                "name": content.collection.label(language),
-                "purpose": content.collection.purpose(language),
-                "count": content.rows,
-                "files": [
-                    {"path": f"data/{content.collection.key}.{ending}", "label": label}
-                    for ending, label in (("csv", "CSV"), ("jsonl", "JSON"))
-                ],
-                "redacted": comma.join(content.collection.third_party),
-                "source": content.collection.source(language) if content.collection.source else "",
-                "recipients": comma.join(recipient(language) for recipient in content.collection.recipients),
-            }
-            for content in mine
-        ],
+        "profile": "data-resource",
+        "type": "file",
+        "name": name,
+        "path": facts.path,
+        "mediatype": _MEDIA[facts.path[facts.path.rindex(".") :]],
+        "encoding": "utf-8",
+        "bytes": facts.size,
+        "hash": f"sha256:{facts.sha256}",
     }
 
 
-def _blocks(rows: Iterable[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
-    rows = iter(rows)
-    while block := list(islice(rows, 1000)):
-        yield block
+def _field(name: str, kind: str) -> dict[str, str]:
+    # A moment is written as PostgreSQL writes it, with a space and an offset, and not in the one form of the default.
+    return {"name": name, "type": kind, **({"format": "any"} if kind in {"date", "datetime"} else {})}
 
 
-def _frame_context(number: int, *, last: bool) -> str:
-    return f"{CONTEXT}:{number}:{'last' if last else 'more'}"
+def _texts(text: Any) -> dict[str, str]:
+    return {"zh": text.zh, "en": text.en}
 
 
-def _plain(value: object) -> object:
-    match value:
-        case None:
-            return ""
-        case datetime() | date():
-            return value.isoformat()
-        case bytes() | memoryview():
-            return bytes(value).hex()
-        case Decimal():
-            return format(value, "f")
-        case dict() | list():
-            return json.dumps(value, ensure_ascii=False)
-        case bool() | int() | float() | str():
-            return value
-        case _:
-            return str(value)
-
-
-def _json(value: object) -> object:
-    return value if value is None or isinstance(value, bool | int | float | str | dict | list) else _plain(value)
+def _reason(reason: Reason) -> dict[str, str]:
+    return {"reason": reason.key, "basis": reason.basis, **_texts(reason)}

@@ -169,6 +169,50 @@ TEMPLATES: dict[str, Template] = {
         "Request {reference}: your data is ready",
         "Sign in and download it by {until}; after that the file is destroyed. You can ask again.",
     ),
+    "package_partly": Template(
+        "申请 {reference}：你的资料可以下载了，还缺一部分",
+        "{zh}没有答复，这部分一拿到就补给你并告诉你。其余的请在 {until} 前登录下载，过后文件会销毁；需要时可以再申请。",
+        "Request {reference}: your data is ready, but for one part",
+        "{en} did not answer; we add this part as soon as we have it, and tell you. Sign in and download the rest by "
+        "{until}; after that the file is destroyed. You can ask again.",
+    ),
+    "package_added": Template(
+        "申请 {reference}：缺的部分补上了",
+        "请在 {until} 前登录下载，过后文件会销毁；需要时可以再申请。",
+        "Request {reference}: what was missing has been added",
+        "Sign in and download it by {until}; after that the file is destroyed. You can ask again.",
+    ),
+    "package_revoked": Template(
+        "申请 {reference} 的文件已提前销毁",
+        "我们在到期前销毁了这个文件，原因写在申请页面里。需要时可以再申请。" + _RIGHTS,
+        "Request {reference}: the file was destroyed early",
+        "We destroyed the file before its day. The reason is on the page of your request. You can ask again. "
+        + _RIGHTS_EN,
+    ),
+    "handover_made": Template(
+        "申请 {reference}：给别人的副本已备好",
+        "对方可以用链接和口令领取一次，最迟到 {until}。如果不是你本人的意思，请马上登录撤销。",
+        "Request {reference}: a copy for somebody else is ready",
+        "They can fetch it once, with the link and the secret, by {until}. If it was not you, sign in and end it now.",
+    ),
+    "handover_fetched": Template(
+        "申请 {reference}：副本已被领取",
+        "你指定的接收方用口令打开了副本。链接一小时后失效，文件随之销毁。",
+        "Request {reference}: the copy is being fetched",
+        "Whom you named has opened the copy with the secret. In an hour the link ends and the file is destroyed.",
+    ),
+    "handover_unused": Template(
+        "申请 {reference}：副本没有人领取",
+        "期限已过，副本已销毁。需要时可以重新申请。",
+        "Request {reference}: nobody fetched the copy",
+        "Its day has passed and it is destroyed. You can ask again.",
+    ),
+    "handover_locked": Template(
+        "申请 {reference}：副本因口令多次错误已销毁",
+        "有人用链接输错了五次口令。没有内容被取走。需要时可以再备一份。",
+        "Request {reference}: the copy was destroyed after wrong secrets",
+        "Somebody had the link and tried five wrong secrets. Nothing was taken. You can have another copy made.",
+    ),
     "breached": Template(
         "申请 {reference} 我们逾期了",
         "我们没有在 {due} 前办完，这是我们的责任。你的申请已排到最前。你现在就可以投诉或起诉。",

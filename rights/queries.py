@@ -28,6 +28,9 @@ from rights.models import (
     Step,
 )
 
+OUTLIVING = ("release", "supplement")
+"""Steps that go on after their request is closed: what is held is released, what was missing is added."""
+
 
 @dataclass(frozen=True)
 class Due:
@@ -268,8 +271,8 @@ def unread_notices(user: User) -> int:
 
 
 def open_steps(request: Request) -> QuerySet[Step]:
-    """What a request waits for before it closes; releases live on without it."""
-    return request.steps.exclude(state=Step.State.DONE).exclude(verb="release")
+    """What a request waits for before it closes; what outlives it goes on without it."""
+    return request.steps.exclude(state=Step.State.DONE).exclude(verb__in=OUTLIVING)
 
 
 def backups_clear(request: Request, data_map: DataMap) -> dict[str, date]:

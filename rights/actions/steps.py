@@ -13,23 +13,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import Max
 
 from portal.core import keyring
-from rights.actions import gates
+from rights.actions import gates, packages
 from rights.actions.erasures import log_of
 from rights.actions.keys import from_plain, open_keys, seal_keys, to_plain
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
 from rights.connectors.base import HeldGroup, Key, Policy, Refused, Snapshot, Unavailable
 from rights.connectors.registry import add_links, connect
 from rights.datamap import DataMap
-from rights.exports import write_package
 from rights.kernel.clock import local_day
 from rights.kernel.plan import GOING, Fate, Plan
 from rights.kernel.retention import Exemption, Rule
@@ -40,7 +37,6 @@ from rights.models import (
     CorrectionRecord,
     Hold,
     HoldRevision,
-    Package,
     RelationshipEnd,
     Request,
     Step,
@@ -65,9 +61,6 @@ ACT_SECONDS = 0.025
 """How long acting on a batch may take: nobody else who writes the same rows waits much longer than twice that."""
 LEASE = timedelta(seconds=settings.LEASE_SECONDS)
 LOOK_AGAIN = timedelta(days=1)
-PACKAGE_DAYS = 7
-EXPORT_ATTEMPTS = 6
-"""How often a package waits for a system that is away before it is handed out with the gap named."""
 RELATIONSHIP = "relationship:"
 """A close step with this before a company's key writes down in the portal that the relationship ended."""
 _BY_HAND = "Have it done by hand or take the system live, then try again."
@@ -194,7 +187,8 @@ def recipients_of(purpose: str, *, plan: Plan, data_map: DataMap) -> list[dict[s
 def run_step(work: Work) -> int:
     """Do the step; how many records it concerned. Raises ConnectorError, LostLease or Postponed."""
     actions: dict[str, Callable[[Work], int]] = {
-        "export": _export,
+        "export": packages.export,
+        "supplement": _supplement,
         "correct": _correct,
         "consent": _withdraw_consent,
         "close": _close,
@@ -602,54 +596,11 @@ def _close(work: Work) -> int:
     )
 
 
-def _export(work: Work) -> int:
-    path = package_path(work.request.pk)
-    # Under a name of its own until it is known that this worker may still report: the key belongs to this file alone.
-    draft = path.with_name(f"{work.request.pk}-{work.step.fence}.sealed")
-    data_key = keyring.new_data_key()
-    written = write_package(
-        draft,
-        data_key=data_key,
-        seed=work.matter.seed(now=work.now),
-        data_map=work.data_map,
-        includes=work.matter.concerns,
-        omitted=[key for key, item in work.data_map.collections.items() if work.matter.leaves_out(item)],
-        request_id=work.request.pk,
-        reference=work.request.reference or "",
-        person=work.request.subject.masked_name,
-        now=work.now,
-    )
-    if written.gaps and work.step.attempts < EXPORT_ATTEMPTS:
-        draft.unlink(missing_ok=True)
-        raise Unavailable(f"These systems did not answer: {', '.join(written.gaps)}.")
-    until = work.now + timedelta(days=PACKAGE_DAYS)
-    with transaction.atomic():
-        work.write()
-        Package.objects.update_or_create(
-            request=work.request,
-            defaults={
-                "path": path.name,
-                "data_key": data_key,
-                "size": written.size,
-                "sha256": written.sha256,
-                "made_at": work.now,
-                "expires_at": until,
-                "gaps": list(written.gaps),
-            },
-        )
-        notify(
-            user=work.request.subject,
-            request=work.request,
-            kind="package",
-            params={"until": local_day(until).isoformat()},
-            now=work.now,
-        )
-        draft.replace(path)
-    return sum(content.rows for content in written.contents)
-
-
-def package_path(package_id: UUID) -> Path:
-    return Path(settings.DATA_DIR) / "packages" / f"{package_id}.sealed"
+def _supplement(work: Work) -> int:
+    try:
+        return packages.supplement(work)
+    except Unavailable as error:
+        raise Postponed(str(error)) from None  # it may be away for days, which is no failure of the step
 
 
 def release_matter(request: Request) -> Matter | None:

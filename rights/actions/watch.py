@@ -15,15 +15,16 @@ from portal.core.models import beat
 from rights.actions import exceptions, retention
 from rights.actions.fees import lapse_fees
 from rights.actions.hold import report_orphans, schedule_releases
+from rights.actions.packages import expire_packages, sweep_files
 from rights.actions.proofs import watch_proofs
-from rights.actions.steps import LEASE, package_path
+from rights.actions.steps import LEASE
 from rights.actions.upkeep import keep_up
 from rights.kernel.calendar import DAY, Calendar
 from rights.kernel.clock import WARNING_DAYS, local_day
 from rights.kernel.states import State
-from rights.models import Event, Notice, Package, Request, Step
+from rights.models import Event, Notice, Request, Step
 from rights.notices import notify, render_notice
-from rights.queries import due_of, load_calendar, open_requests
+from rights.queries import OUTLIVING, due_of, load_calendar, open_requests
 from rights.transitions import record
 
 log = structlog.get_logger(__name__)
@@ -49,7 +50,7 @@ def tick(*, now: datetime, dispatch: Callable[[Request], None]) -> dict[str, int
         "fees": lambda: lapse_fees(now=now),
         "advanced": lambda: _dispatch_due(dispatch, now=now),
         "sent": lambda: send_notices(now=now),
-        "expired": lambda: expire_packages(now=now),
+        "expired": lambda: expire_packages(now=now) + sweep_files(),
         "kept_up": lambda: keep_up(now=now),
         "checkpoint": lambda: int(ledger.checkpoint(now=now) is not None),
     }
@@ -91,9 +92,9 @@ def find_due(*, now: datetime) -> list[Request]:
     steps = Step.objects.filter(request=OuterRef("pk"))
     behind_a_dead_one = Step.objects.filter(
         request=OuterRef("request"), system=OuterRef("system"), state=Step.State.DEAD
-    ).exclude(verb="release")
+    ).exclude(verb__in=OUTLIVING)
     # A dead step waits for a person, who tries it again; a release waits for nobody.
-    open_steps = steps.exclude(state=Step.State.DONE).exclude(verb="release")
+    open_steps = steps.exclude(state=Step.State.DONE).exclude(verb__in=OUTLIVING)
     due_steps = steps.filter(
         Q(~Exists(behind_a_dead_one), state=Step.State.READY, not_before__lte=now)
         | Q(state=Step.State.RUNNING, lease_until__lt=now)
@@ -106,7 +107,7 @@ def find_due(*, now: datetime) -> list[Request]:
         | Q(state=State.DEFERRED, check_after__lte=now)
     )
     releasing = Request.objects.exclude(state=State.ACTING).filter(
-        pk__in=Step.objects.filter(verb="release", not_before__lte=now)
+        pk__in=Step.objects.filter(verb__in=OUTLIVING, not_before__lte=now)
         .filter(Q(state=Step.State.READY) | Q(state=Step.State.RUNNING, lease_until__lt=now))
         .values("request_id")
     )
@@ -272,13 +273,3 @@ def _send(pk: int, *, now: datetime) -> int:
         notice.subject, notice.body, notice.sent_at = subject, body, now
         notice.save(update_fields=["subject", "body", "sent_at"])
     return 1
-
-
-def expire_packages(*, now: datetime) -> int:
-    """Destroy the keys of packages past their day; without its key a file is noise, and it goes too."""
-    expired = Package.objects.filter(expires_at__lt=now, data_key__isnull=False)
-    found = list(expired.values_list("request_id", flat=True)[:PAGE])
-    Package.objects.filter(request_id__in=found).update(data_key=None)
-    for request_id in found:
-        package_path(request_id).unlink(missing_ok=True)
-    return len(found)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rights.datamap import Condition, Edge, Predicate
 from rights.kernel.plan import Fate
@@ -137,6 +137,17 @@ class HeldGroup:
     count: int
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of exported rows; `kind` is its type as Table Schema names it."""
+
+    name: str
+    kind: str
+
+
+Form = Literal["csv", "json"]
+"""How exported rows are written: CSV with a header, or a JSON object a line. Both in UTF-8."""
+
 CountWriter = Callable[[Sequence[FateCount]], str]
 """What a survey says of one collection of one subject, given its counts; of none where there is nothing."""
 
@@ -180,8 +191,12 @@ class Snapshot(Protocol):
 
     def read_values(self, collection: str, columns: Sequence[str]) -> list[tuple[Any, ...]]: ...
 
-    def stream_rows(self, collection: str, *, redact: Sequence[str]) -> Iterator[Sequence[Any]]:
-        """Column names first, then rows, without the columns to redact."""
+    def list_columns(self, collection: str, *, redact: Sequence[str]) -> tuple[Column, ...]:
+        """The columns that the map describes, without those to redact."""
+        ...
+
+    def copy_rows(self, collection: str, *, redact: Sequence[str], form: Form, write: Callable[[bytes], object]) -> int:
+        """Hand the person's rows, in the order of their key, to `write` in blocks; how many rows it was."""
         ...
 
 

@@ -17,11 +17,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql import Executable
 
 from portal.core.systems import UnknownSystem, system_url
+from rights.connectors import sqlcopy
 from rights.connectors.base import (
     Anchor,
+    Column,
     CountWriter,
     Fact,
     FateCount,
+    Form,
     HeldGroup,
     Key,
     Links,
@@ -52,6 +55,8 @@ from rights.kernel.plan import Fate
 ANSWER_SECONDS = 2
 ACT_SECONDS = 60
 KEYS_AT_ONCE = 10_000
+COPY_SECONDS = 3600
+"""A person's table is read as fast as it is compressed and written, so this bounds a server that hangs."""
 SHOWN = 5
 """How many rows that stand in the way a person is shown."""
 SURVEYED = 5_000
@@ -400,20 +405,26 @@ class SqlSnapshot:
 
         return [tuple(row) for row in self._run(statement, "values", collection, tuple(columns))]
 
-    def stream_rows(self, collection: str, *, redact: Sequence[str]) -> Iterator[Sequence[Any]]:
-        table = self.graph.tables[collection]
+    def list_columns(self, collection: str, *, redact: Sequence[str]) -> tuple[Column, ...]:
+        return tuple(Column(column.name, sqlcopy.kind_of(column.type)) for column in self._shown(collection, redact))
+
+    def _shown(self, collection: str, redact: Sequence[str]) -> list[sa.Column[Any]]:
         described = {field.name for field in self.graph.collections[collection].fields}
-        columns = [column for column in table.columns if column.name in described - set(redact)]
-        yield [column.name for column in columns]
-        keys = [table.c[name] for name in self.graph.key_columns(collection)]
-        # An export may take long; the limit is on the first answer, not on reading.
-        _limit(self.connection, ACT_SECONDS)
+        return [item for item in self.graph.tables[collection].columns if item.name in described - set(redact)]
 
+    def copy_rows(self, collection: str, *, redact: Sequence[str], form: Form, write: Callable[[bytes], object]) -> int:
         def statement() -> sa.Select[Any]:
-            return sa.select(*columns).where(self.reach.in_reach(collection)).order_by(*keys)
+            table = self.graph.tables[collection]
+            keys = [table.c[name] for name in self.graph.key_columns(collection)]
+            shown = sa.select(*sqlcopy.write_values(self._shown(collection, redact), form))
+            mine = shown.where(self.reach.in_reach(collection)).order_by(*keys)
+            return sqlcopy.write_rows(mine, form)
 
-        with self._run(statement, "rows", collection, tuple(redact), yield_per=1000) as rows:
-            yield from rows
+        _limit(self.connection, COPY_SECONDS)
+        sqlcopy.write_plainly(self.connection)
+        copy = sqlcopy.Copy(form, write)
+        self._run(statement, "rows", collection, tuple(redact), form, portal_copy=copy).close()
+        return copy.rows
 
 
 def _sum_fates(collection: str, counts: Iterable[Sequence[Any]], *, otherwise: Fate) -> list[FateCount]:
@@ -447,7 +458,7 @@ def _engine(url: str) -> Engine:
     address = sa.make_url(url)
     if address.drivername in {"postgresql", "postgres"}:
         address = address.set(drivername="postgresql+psycopg")
-    return sa.create_engine(
+    engine = sa.create_engine(
         address,
         pool_size=4,
         max_overflow=4,
@@ -455,6 +466,8 @@ def _engine(url: str) -> Engine:
         pool_pre_ping=True,
         connect_args={"connect_timeout": ANSWER_SECONDS, "application_name": "privacy-portal"},
     )
+    sa.event.listen(engine, "do_execute", sqlcopy.copy_out)
+    return engine
 
 
 @lru_cache(maxsize=64)

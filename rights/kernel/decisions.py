@@ -234,6 +234,35 @@ REASONS: dict[str, Reason] = {
             "This system cannot be reached right now. We try again; your date does not change.",
         ),
         Reason(
+            "OMIT.UNANSWERED",
+            _P,
+            "个人信息保护法第 45 条",
+            "这个系统没有答复。一有答复，我们就补上这部分并告诉你。",
+            "This system did not answer. As soon as it does we add this part and tell you.",
+        ),
+        Reason(
+            "OMIT.NOT_ASKED",
+            _P,
+            "个人信息保护法第 45 条",
+            "你这次没有要这家公司的信息。随时可以另外申请。",
+            "You did not ask for what this company holds. You can ask for it at any time.",
+        ),
+        Reason(
+            "OMIT.DERIVED",
+            _P,
+            "网络数据安全管理条例第 25 条",
+            "由其他信息推算得出，不在可转移的范围内。随时可以申请查看。",
+            "Worked out from other data, so it is not among what can be moved. You can ask to see it at any time.",
+        ),
+        Reason(
+            "OMIT.BASIS",
+            _P,
+            "网络数据安全管理条例第 25 条",
+            "不以你的同意或合同为依据，不在可转移的范围内。随时可以申请查看。",
+            "It rests on neither your consent nor a contract, so it is not among what can be moved. You can ask to see "
+            "it at any time.",
+        ),
+        Reason(
             "OK.PURPOSE_END",
             _F,
             "个人信息保护法第 47 条第 1 款第 1 项",

@@ -258,18 +258,49 @@ class Batch(models.Model):
 
 
 class Package(models.Model):
-    """An access package on disk, encrypted under its own data key; without the key nothing of it can be read."""
+    """An access package on disk, sealed under its own data key; without the key nothing of it can be read.
+
+    `part` 1 is the package; later ones add what systems that were down then gave afterwards (`gaps` names those still
+    missing). A copy for somebody else whom the person named (`copy_of`, `receiver`) opens with a secret instead of a
+    sign-in, of which only a keyed digest is kept.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    request = models.OneToOneField(Request, on_delete=models.CASCADE, related_name="package")
-    path = models.CharField(max_length=300)
+    request = models.ForeignKey(Request, on_delete=models.CASCADE, related_name="packages")
+    part = models.PositiveSmallIntegerField(default=1)
     data_key = models.BinaryField(null=True)
     size = models.BigIntegerField()
+    rows = models.BigIntegerField(default=0)
     sha256 = models.CharField(max_length=64)
     made_at = models.DateTimeField()
     expires_at = models.DateTimeField()
-    downloads = models.PositiveSmallIntegerField(default=0)
+    downloads = models.PositiveIntegerField(default=0)
     gaps = models.JSONField(default=list)
+    revoked_at = models.DateTimeField(null=True)
+    revoked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    reason = EncryptedTextField(blank=True)
+    reason_salt = models.CharField(max_length=64, blank=True)
+    copy_of = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="copies")
+    receiver = EncryptedTextField(blank=True)
+    address = EncryptedTextField(blank=True)
+    secret = models.CharField(max_length=80, blank=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+    opened_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["request", "part"], name="package_part_once", condition=Q(copy_of__isnull=True)
+            ),
+            models.CheckConstraint(
+                name="package_copy_has_a_secret",
+                condition=Q(copy_of__isnull=True, secret="") | (Q(copy_of__isnull=False) & ~Q(secret="")),
+            ),
+            models.CheckConstraint(
+                name="package_revoked_is_shredded", condition=Q(revoked_at__isnull=True) | Q(data_key__isnull=True)
+            ),
+        )
+        indexes = (models.Index(fields=["expires_at"], name="package_live", condition=Q(data_key__isnull=False)),)
 
     def __str__(self) -> str:
-        return f"package of {self.request_id}"
+        return f"package {self.part} of {self.request_id}"

@@ -1,6 +1,7 @@
-"""What staff do beside a decision: quote or waive a fee for a further copy, confirm a proof. Each a small form of its
-own beside the decision panel."""
+"""What staff do beside a decision: quote or waive a fee for a further copy, confirm a proof, destroy a package. Each a
+small form of its own beside the decision panel."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -18,7 +20,7 @@ from django.views.decorators.http import require_POST
 from accounts.models import Authority, User
 from accounts.permissions import can, staff_required
 from portal.core import clock
-from rights.actions import fees, proofs
+from rights.actions import fees, packages, proofs
 from rights.actions.review import CannotDecide
 from rights.datamap import load_live_map
 from rights.kernel.clock import SHANGHAI, local_day
@@ -73,6 +75,16 @@ class ProofForm(forms.Form):
             del self.fields["kind"], self.fields["valid_until"]
 
 
+class RevokeForm(forms.Form):
+    reason = forms.CharField(
+        label=gettext_lazy("Why"),
+        help_text=gettext_lazy("The person reads this."),
+        max_length=1000,
+        widget=forms.Textarea({"rows": 3}),
+        error_messages={"required": gettext_lazy("Write why it is destroyed.")},
+    )
+
+
 @dataclass(frozen=True)
 class Extra:
     """One form beside the decision panel; `form` None: a button alone."""
@@ -87,7 +99,19 @@ class Extra:
 def extras_of(item: Request, *, reviewer: User, own: bool) -> list[Extra]:
     """What this reviewer may do with the case now. `own`: it is their own, so nothing."""
     taken = item.reviewer_id not in {None, reviewer.pk}
-    if own or taken or not can(reviewer, "request.decide"):
+    if own or not can(reviewer, "request.decide"):
+        return []
+    if item.packages.filter(data_key__isnull=False, copy_of=None).exists():
+        return [
+            Extra(
+                _("Destroy the package"),
+                _("It can then not be downloaded any more, nor can copies of it. The person is told, with the reason."),
+                RevokeForm(),
+                reverse("desk:revoke_package", args=[item.pk]),
+                _("Destroy the package"),
+            )
+        ]
+    if taken:
         return []
     if item.state == State.REVIEW and "REPEAT.FEE_OR_REFUSE" in item.review_reasons and not item.fees.exists():
         return [
@@ -178,6 +202,21 @@ def confirm_proof(request: HttpRequest, pk: UUID) -> HttpResponse:
         )
 
     return _do(request, act, pk, said=_("The proof was confirmed. The clock starts today."))
+
+
+@require_POST
+@staff_required("request.decide")
+def revoke_package(request: HttpRequest, pk: UUID) -> HttpResponse:
+    item, form = _case(pk), RevokeForm(request.POST)
+    if person_of(request).pk == item.subject_id:
+        raise PermissionDenied
+    if not form.is_valid():
+        return _say_faults(request, form, pk)
+    for package in item.packages.filter(data_key__isnull=False, copy_of=None):
+        with suppress(packages.Gone):
+            packages.revoke(package, actor=person_of(request), reason=form.cleaned_data["reason"], now=clock.now())
+    messages.success(request, _("The package is destroyed."))
+    return redirect("desk:case", pk)
 
 
 def _case(pk: UUID) -> Request:

@@ -1,47 +1,37 @@
 """What a person follows: requests and their packages, consents, notices, what is held. Each page shows its user's own
 rows; somebody else's address is not found."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
-from itertools import chain
 from typing import Any, cast
 from uuid import UUID
 
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import F
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import get_language, gettext_lazy, ngettext
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
-from accounts import stepup
-from accounts.forms import CodeForm
 from accounts.identities import get_identities
 from accounts.models import User
 from accounts.permissions import subject_required
-from portal.core import clock, keyring
+from portal.core import clock
 from rights.actions import fees, review, submit
-from rights.actions.steps import package_path
+from rights.actions.packages import live_packages
 from rights.datamap import DataMap, load_live_map
-from rights.exports import read_sealed
 from rights.kernel.clock import local_day
-from rights.kernel.decisions import LEGAL_SECRECY
-from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import ConsentEvent, Hold, Notice, Package, Request
 from rights.notices import render_notice
 from rights.queries import backups_clear, open_fee, starts_clock, submitted_requests
 from rights.records import ConsentState, read_consents
-from rights.templatetags.look import hour, listed
 from rights.transitions import StaleRequest
 from rights.web import samples
 from rights.web.for_others import about_request, asker_required, followed_requests, require_covered, whose
@@ -86,7 +76,7 @@ def _language() -> str:
     return get_language() or settings.LANGUAGE_CODE
 
 
-def _mine(request: HttpRequest, pk: UUID) -> Request:
+def find_mine(request: HttpRequest, pk: UUID) -> Request:
     """A filed request of the signed-in user: theirs, or filed by them for somebody. Any other is a 404. Without who
     filed it, whose row the database shows to nobody else."""
     item = get_object_or_404(submitted_requests(_me(request)).select_related("subject"), pk=pk)
@@ -121,7 +111,7 @@ def requests(request: HttpRequest) -> HttpResponse:
 def request_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     if item := find_unproved(request, pk):
         return show_unproved(request, item)
-    return _show_request(request, _mine(request, pk), form=AnswerForm())
+    return _show_request(request, find_mine(request, pk), form=AnswerForm())
 
 
 def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, status: int = 200) -> HttpResponse:
@@ -132,8 +122,8 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
     planned = (
         present_plan(plan, data_map, language=language, today=local_day(now)) if plan and _shows_plan(item) else None
     )
-    package = _package_of(request, item)
     question = open_question(item) if item.state == State.WAITING else None
+    packages = live_packages(item, now=now) if item.subject_id == _me(request).pk else []
     context = {
         "case": case,
         "today": local_day(now),
@@ -148,10 +138,11 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         "answer_form": form,
         "answer_url": reverse("rights:answer", args=[item.pk]),
         "package": (
-            {"url": reverse("rights:package", args=[item.pk]), "expires_on": local_day(package.expires_at)}
-            if package and package.data_key and now < package.expires_at
+            {"url": reverse("rights:package", args=[item.pk]), "expires_on": local_day(packages[-1].expires_at)}
+            if packages
             else None
         ),
+        "package_revoked": _revoked(item) if item.subject_id == _me(request).pk else None,
         "steps": present_steps(item, plan=plan, data_map=data_map, language=language),
         "outcome": outcome,
         "plan": planned if planned and (planned.total or planned.unknown) else None,
@@ -177,11 +168,17 @@ def _shows_plan(item: Request) -> bool:
     return not item.round and item.state != State.CLOSED and Kind(item.kind) not in {Kind.ACCESS, Kind.CORRECTION}
 
 
+def _revoked(item: Request) -> Package | None:
+    """The last package that staff destroyed before its day, with their reason."""
+    by_staff = item.packages.filter(revoked_at__isnull=False, copy_of=None).exclude(revoked_by=item.subject_id)
+    return by_staff.exclude(revoked_by=None).order_by("-revoked_at").first()
+
+
 @asker_required
 @require_POST
 def take_back(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Stop a request before its changes begin. A second tap finds it taken back and says nothing new."""
-    item = find_unproved(request, pk) or _mine(request, pk)
+    item = find_unproved(request, pk) or find_mine(request, pk)
     with suppress(submit.CannotSubmit, StaleRequest):  # the page itself says where the request stands now
         submit.take_back(item, actor=_me(request), now=clock.now())
     return redirect("rights:request", pk)
@@ -190,7 +187,7 @@ def take_back(request: HttpRequest, pk: UUID) -> HttpResponse:
 @asker_required
 @require_POST
 def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
-    item = _mine(request, pk)
+    item = find_mine(request, pk)
     form = AnswerForm(request.POST)
     if not form.is_valid() and item.state == State.WAITING:
         return _show_request(request, item, form=form, status=422)
@@ -205,7 +202,7 @@ def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 def fee(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Accept or decline a quoted fee. A second tap finds it answered and says nothing new."""
-    item, answered = _mine(request, pk), request.POST.get("answer")
+    item, answered = find_mine(request, pk), request.POST.get("answer")
     if answered not in {"accept", "decline"}:
         return redirect("rights:request", pk)
     with suppress(StaleRequest):  # answered already, or its day has passed; the page shows what became of it
@@ -223,7 +220,7 @@ def fee(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_safe
 def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One page for paper: what was asked and decided, each fate with its count and dates, and the check code."""
-    item = _mine(request, pk)
+    item = find_mine(request, pk)
     now, data_map, language = clock.now(), load_live_map(), _language()
     plan = latest_plan(item)
     today = local_day(now)
@@ -243,173 +240,6 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
         "code": check_code(item),
     }
     return render(request, "subject/receipt.html", context)
-
-
-# ---- the access package --------------------------------------------------------------------------------------------
-
-
-def _package_of(request: HttpRequest, item: Request) -> Package | None:
-    """The package goes to the person alone, also where an agent asked for it (privacy policy, part 5)."""
-    if item.subject_id != _me(request).pk:
-        return None
-    return Package.objects.filter(request=item).first()
-
-
-def _require_package(request: HttpRequest, pk: UUID) -> tuple[Request, Package]:
-    item = _mine(request, pk)
-    package = _package_of(request, item)
-    if package is None:
-        raise Http404
-    return item, package
-
-
-def _action(item: Request) -> str:
-    return f"package:{item.pk}"
-
-
-def _is_gone(package: Package) -> bool:
-    """Destroyed, past its day, or lost from the disk: in each case nothing can be handed out."""
-    return (
-        package.data_key is None or package.expires_at <= clock.now() or not package_path(package.request_id).exists()
-    )
-
-
-@asker_required
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-def package(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """What is in the package. POST sends a code, which the download asks for."""
-    item, found = _require_package(request, pk)
-    if request.method != "POST":
-        return _show_package(request, item, found, form=CodeForm())
-    if not _is_gone(found):
-        try:
-            stepup.issue_code(user=_me(request), action=_action(item), now=clock.now())
-        except stepup.Throttled as error:
-            form = CodeForm({})
-            form.errors.clear()
-            again = {"hour": hour(error.retry_at)}
-            form.add_error(None, _("Too many codes were sent. The next one is possible from %(hour)s.") % again)
-            return _show_package(request, item, found, form=form, status=429)
-    return redirect("rights:package", pk)
-
-
-@sensitive_post_parameters("code")
-@asker_required
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-def package_download(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    """The ZIP, against a fresh code. All that is read from the portal's database is read before the answer begins:
-    while it streams the connection speaks for nobody."""
-    item, found = _require_package(request, pk)
-    if request.method != "POST":
-        return redirect("rights:package", pk)
-    if _is_gone(found):
-        return _show_package(request, item, found, form=CodeForm(), status=410)
-    form = CodeForm(request.POST)
-    if not form.is_valid():
-        return _show_package(request, item, found, form=form, status=422)
-    try:
-        stepup.confirm_code(user=_me(request), action=_action(item), code=form.cleaned_data["code"], now=clock.now())
-    except stepup.CodeError as error:
-        form.add_error("code", _code_problem(error))
-        return _show_package(request, item, found, form=form, status=422)
-    frames = read_sealed(package_path(item.pk), bytes(found.data_key or b""))
-    try:
-        first = next(frames)  # a broken file is told as a page, not as a download that stops
-    except (OSError, keyring.SealBroken):
-        form = CodeForm({})
-        form.errors.clear()
-        form.add_error(None, _("The file is damaged and was not handed out. Please ask for a new package."))
-        return _show_package(request, item, found, form=form, status=500)
-    Package.objects.filter(pk=found.pk).update(downloads=F("downloads") + 1)
-    return _stream(chain([first], frames), name=f"access-{item.reference}.zip", size=found.size)
-
-
-def _stream(frames: Iterator[bytes], *, name: str, size: int) -> StreamingHttpResponse:
-    response = StreamingHttpResponse(frames, content_type="application/zip")
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    response["Content-Length"] = str(size)
-    response["Cache-Control"] = "no-store"
-    return response
-
-
-def _code_problem(error: stepup.CodeError) -> str:
-    match error:
-        case stepup.WrongCode(tries_left=left) if left:
-            return ngettext(
-                "That code is not right. %(n)s try left.", "That code is not right. %(n)s tries left.", left
-            ) % {"n": left}
-        case stepup.WrongCode():
-            return _("That code is not right and has no tries left. Have another one sent.")
-        case stepup.UsedCode():
-            return _("That code was used already. Have another one sent.")
-        case _:
-            return _("That code is no longer valid. Have another one sent.")
-
-
-def _show_package(
-    request: HttpRequest, item: Request, found: Package, *, form: CodeForm, status: int = 200
-) -> HttpResponse:
-    now, data_map, language = clock.now(), load_live_map(), _language()
-    case = follow_case(item, data_map, language=language, now=now)
-    until = stepup.valid_until(user=_me(request), action=_action(item))
-    context = {
-        "case": case,
-        "package": _describe_package(item, found, data_map=data_map, language=language),
-        "gone": _is_gone(found),
-        "form": form,
-        "kept": "",
-        "phone": _me(request).masked_phone,
-        "valid_until": until if until and until > now else None,
-        "resend_url": reverse("rights:package", args=[item.pk]),
-        "download_url": reverse("rights:package_download", args=[item.pk]),
-        "ask_url": reverse("rights:right", args=[Kind.ACCESS.value]),
-        "legal_secrecy": LEGAL_SECRECY.text(language),
-    }
-    return render(request, "subject/package.html", context, status=status)
-
-
-def _describe_package(item: Request, found: Package, *, data_map: DataMap, language: str) -> dict[str, Any]:
-    """What is in it, from the plan made when asking. Counts by system are left out where records came or went between
-    asking and packing, so that what is shown always adds up."""
-    plan = Plan.from_json(item.plan) if item.plan else None
-    counts: dict[str, int] = {}
-    for line in plan.lines if plan else ():
-        counts[line.collection] = counts.get(line.collection, 0) + line.count
-    total = sum(item.steps.filter(verb="export").values_list("done", flat=True))
-    adds_up = sum(counts.values()) == total
-    inside = [each for each in data_map.collections.values() if not each.confidential and each.system not in found.gaps]
-    filled = [each for each in inside if counts.get(each.key) or not adds_up]
-    systems = [
-        {
-            "name": system.label(language),
-            "state": "unknown" if system.key in found.gaps else "loaded",
-            "records": sum(counts.get(each.key, 0) for each in data_map.of_system(system.key)) if adds_up else None,
-            "note": data_map.entities[system.entity].name(language),
-        }
-        for system in data_map.systems.values()
-    ]
-    return {
-        "files": 2 * len(inside) + 3,  # each collection as CSV and JSON; the manifest, the page in two languages
-        "records": total,
-        "size": _size_text(found.size),
-        "made_at": found.made_at,
-        "expires_on": local_day(found.expires_at),
-        "downloads": found.downloads,
-        "systems": systems,
-        "redactions": [
-            {"where": each.label(language), "what": listed(each.third_party)} for each in filled if each.third_party
-        ],
-        "sources": [{"data": each.label(language), "source": each.source(language)} for each in filled if each.source],
-    }
-
-
-def _size_text(size: int) -> str:
-    """Such as 84 KB or 3.2 MB."""
-    if size < 1_000_000:
-        return f"{max(1, round(size / 1000))} KB"
-    return f"{size / 1_000_000:.1f} MB"
 
 
 # ---- consents ------------------------------------------------------------------------------------------------------

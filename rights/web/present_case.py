@@ -746,6 +746,7 @@ def _step_name(step: Step, data_map: DataMap, language: str) -> str:
 def verb_word(verb: str) -> str:
     words = {
         "export": _("package"),
+        "supplement": _("package, what was missing"),
         "correct": _("correction"),
         "consent": _("consent"),
         "close": _("closing"),
@@ -833,6 +834,9 @@ def event_words(event: Event, data_map: DataMap) -> str:
         "check_owed": _("what blocks it was not checked in time"),
         "taken_back": _("taken back by the person"),
         "undone": _("took the decision back"),
+        "package_fetched": _("a package was fetched"),
+        "package_revoked": _("a package was destroyed before its day"),
+        "handed_over": _("a copy for somebody else was made"),
         "closed": _("closed"),
     }
     if event.kind == "step_done":

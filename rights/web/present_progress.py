@@ -27,7 +27,13 @@ LATELY = timedelta(days=90)
 # ---- how far each system is ----------------------------------------------------------------------------------------
 
 
-_KIND_OF_VERB = {"export": "access", "correct": "correction", "consent": "withdrawal", "close": "cancellation"}
+_KIND_OF_VERB = {
+    "export": "access",
+    "supplement": "access",
+    "correct": "correction",
+    "consent": "withdrawal",
+    "close": "cancellation",
+}
 
 
 @dataclass

@@ -400,6 +400,8 @@ class _Words:
                 return _("Service ended: %(services)s.") % {"services": services} if services else ""
             case "export":
                 return _("Your package is ready: %(records)s.") % values
+            case "supplement":
+                return _("What was missing from your package has been added: %(records)s.") % values
             case _:
                 return ""
 
@@ -452,7 +454,20 @@ def _extended(words: _Words, event: Event) -> str:
     return _("The limit was extended once.")
 
 
+def _fetched(words: _Words, event: Event) -> str:
+    return _("The copy for somebody else was fetched.") if event.body.get("copy") else _("The package was downloaded.")
+
+
+def _revoked(words: _Words, event: Event) -> str:
+    if event.body.get("copy"):
+        return _("The copy for somebody else was destroyed.")
+    return _("The package was destroyed before its day.")
+
+
 _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
+    "package_fetched": _fetched,
+    "package_revoked": _revoked,
+    "handed_over": lambda words, event: _("A copy for somebody else was made."),
     "submitted": _submitted,
     "to_review": lambda words, event: _("Checked; a case worker decides."),
     "accepted": lambda words, event: _("Checked; no decision is needed, it goes on by itself."),

@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("cases/<uuid:pk>/fee/", desk_extras.quote_fee, name="quote_fee"),
     path("cases/<uuid:pk>/fee/waive/", desk_extras.waive_fee, name="waive_fee"),
     path("cases/<uuid:pk>/proof/", desk_extras.confirm_proof, name="confirm_proof"),
+    path("cases/<uuid:pk>/package/revoke/", desk_extras.revoke_package, name="revoke_package"),
     path("steps/<int:pk>/retry/", desk.retry, name="retry"),
     path("systems/", desk_systems.show_systems, name="systems"),
     path("systems/<str:key>/stop/", desk_systems.stop, name="stop_system"),

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path, register_converter
 
 from rights.kernel.states import Kind
-from rights.web import asking, following, for_others, home, unproved
+from rights.web import asking, following, for_others, home, packages, unproved
 
 app_name = "rights"
 
@@ -39,8 +39,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("requests/<uuid:pk>/take-back/", following.take_back, name="withdraw"),
     path("requests/<uuid:pk>/answer/", following.answer, name="answer"),
     path("requests/<uuid:pk>/fee/", following.fee, name="fee"),
-    path("requests/<uuid:pk>/package/", following.package, name="package"),
-    path("requests/<uuid:pk>/package/download/", following.package_download, name="package_download"),
+    path("requests/<uuid:pk>/package/", packages.package, name="package"),
+    path("requests/<uuid:pk>/package/download/", packages.package_download, name="package_download"),
+    path("requests/<uuid:pk>/package/<int:part>.zip", packages.package_file, name="package_file"),
+    path("requests/<uuid:pk>/package/<uuid:package>/revoke/", packages.package_revoke, name="package_revoke"),
+    path("requests/<uuid:pk>/handover/", packages.handover, name="handover"),
+    path("received/<str:token>/", packages.received, name="received"),
+    path("received/<str:token>/copy.zip", packages.received_file, name="received_file"),
     path("requests/<uuid:pk>/receipt/", following.receipt, name="receipt"),
     path("consents/", following.consents, name="consents"),
     path("notices/", following.notices, name="notices"),

@@ -1,7 +1,5 @@
 """The demo's people and one reviewer, whose requests are carried through by the public actions in this process."""
 
-import io
-import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +9,15 @@ from typing import Any
 from accounts.models import User
 from portal.demo.business import do_deed, find_chances
 from rights.actions import fulfil, review
-from rights.actions.steps import package_path
 from rights.actions.submit import matter_of, start_draft, submit
 from rights.datamap import DataMap, load_live_map
-from rights.exports import read_sealed
 from rights.kernel.plan import Fate, Plan
 from rights.kernel.states import Kind
-from rights.models import Package, Request
+from rights.models import Request
 from rights.planning import Matter, make_plan
 from rights.queries import active_rules
 from tests.business import TODAY, Business
+from tests.unpacking import open_package, read_manifest
 
 NOW = TODAY
 LATER = NOW + timedelta(minutes=15)  # the undo period is over
@@ -81,13 +78,10 @@ class Office:
 
     def package(self, request: Request) -> zipfile.ZipFile:
         """The package of an access request, opened."""
-        found = Package.objects.get(request=request)
-        content = b"".join(read_sealed(package_path(request.pk), bytes(found.data_key or b"")))
-        return zipfile.ZipFile(io.BytesIO(content))
+        return open_package(request)
 
     def manifest(self, request: Request) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.package(request).read("datapackage.json"))
-        return found
+        return read_manifest(self.package(request))
 
 
 def fates(plan: Plan) -> dict[str, dict[Fate, int]]:

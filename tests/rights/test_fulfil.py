@@ -9,19 +9,19 @@ import pytest
 import yaml
 
 from portal.core.clock import SHANGHAI
-from rights.actions import fulfil, review, steps
+from rights.actions import fulfil, packages, review, steps
 from rights.actions.datamap import store_documents
 from rights.actions.steps import LEASE
 from rights.actions.submit import CannotSubmit, submit, take_back
 from rights.connectors.base import Unavailable
 from rights.connectors.sql import SqlConnector, SqlSnapshot
-from rights.exports import read_sealed
 from rights.kernel.clock import local_day
 from rights.kernel.states import Kind
 from rights.models import Batch, Gate, Request, Step
 from rights.queries import due_of, queue
 from rights.transitions import StaleRequest
 from tests.rights.shop import DOCUMENTS, GOVERNANCE, NOW, Shop, State
+from tests.unpacking import open_package
 
 pytestmark = pytest.mark.role("worker")
 
@@ -195,21 +195,22 @@ def test_a_stalled_exporter_leaves_the_package_of_the_one_that_finished(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.add_customer(1)
-    real = SqlSnapshot.stream_rows
+    real = SqlSnapshot.copy_rows
     stalled: list[bool] = []
 
-    def stall(self: SqlSnapshot, collection: str, *, redact: Any) -> Any:
+    def stall(self: SqlSnapshot, collection: str, **asked: Any) -> int:
         if not stalled:
             stalled.append(True)
             fulfil.advance(request_id=Request.objects.get().pk, now=NOW + LEASE + timedelta(minutes=5))
-        return real(self, collection, redact=redact)
+        return real(self, collection, **asked)
 
-    monkeypatch.setattr(SqlSnapshot, "stream_rows", stall)
+    monkeypatch.setattr(SqlSnapshot, "copy_rows", stall)
+    packages.sweep_files()
     request = shop.file(Kind.ACCESS)
     assert request.state == State.CLOSED
-    package = request.package
-    plain = b"".join(read_sealed(steps.package_path(request.pk), bytes(package.data_key or b"")))
-    assert plain.startswith(b"PK")
+    assert open_package(request).testzip() is None
+    path = packages.package_path(request.packages.get().pk)
+    assert list(path.parent.iterdir()) == [path], "the stalled one left its file behind"
 
 
 def test_a_system_that_is_away_is_tried_again_later_and_then_done(
@@ -560,4 +561,4 @@ def test_the_day_a_package_ends_is_told_in_shanghai_time(shop: Shop) -> None:
     request = shop.file(Kind.ACCESS, now=late)
     notice = request.notices.get(kind="package")
     assert notice.params["until"] == "2026-12-01"
-    assert local_day(request.package.expires_at) == date(2026, 12, 1)
+    assert local_day(request.packages.get().expires_at) == date(2026, 12, 1)

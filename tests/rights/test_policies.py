@@ -153,6 +153,38 @@ def test_what_staff_and_workers_decide_a_person_cannot_write_even_of_their_own(
         connection.execute(statement.encode())
 
 
+def test_a_package_is_taken_and_ended_by_its_person_and_made_by_nobody_else(
+    filled: Shop, as_role: AsRole, owner_sql: OwnerSql
+) -> None:
+    """What it holds was written by a worker; a copy for somebody else is the one kind a person may add."""
+    with speaking(as_role, filled.person) as connection:
+        for column in ("sha256 = 'x'", "size = 1", "made_at = now()", "request_id = request_id", "copy_of_id = id"):
+            with pytest.raises(InsufficientPrivilege):
+                connection.execute(f"UPDATE rights_package SET {column}".encode())
+        columns = "id, request_id, part, size, rows, sha256, made_at, expires_at, downloads, gaps, reason, reason_salt"
+        rest = ", copy_of_id, receiver, address, secret, tries"
+        for copy, secret in (("NULL", ""), ("id", "x")):
+            made = (
+                f"INSERT INTO rights_package ({columns}{rest}) SELECT gen_random_uuid(), request_id, 9, size, rows,"
+                f" sha256, made_at, expires_at, 0, '[]', '', '', {copy}, '', '', '{secret}', 0 FROM rights_package"
+            )
+            if copy == "NULL":
+                with pytest.raises(InsufficientPrivilege):
+                    connection.execute(made.encode())
+            else:
+                assert connection.execute(made.encode()).rowcount == 1
+    # Filed for somebody else, it is seen by whom it is about and not by who filed it.
+    owner_sql("UPDATE rights_request SET filed_by_id = %s WHERE subject_id = %s", [filled.other.pk, filled.person.pk])
+    with speaking(as_role, filled.other) as connection:
+        theirs = {
+            row[0] for row in owner_sql("SELECT id FROM rights_request WHERE subject_id = %s", [filled.person.pk])
+        }
+        assert theirs & visible(connection, "rights_request")
+        rows = connection.execute("SELECT request_id FROM rights_package").fetchall()
+        assert rows
+        assert not theirs & {row[0] for row in rows}
+
+
 def test_a_person_cannot_write_into_anybody_elses_request(filled: Shop, as_role: AsRole, owner_sql: OwnerSql) -> None:
     ((theirs,),) = owner_sql(
         "SELECT id FROM rights_request WHERE subject_id = %s AND kind = 'deletion'", [filled.other.pk]

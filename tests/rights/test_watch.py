@@ -17,7 +17,7 @@ from portal.core.heartbeat import last_beat
 from portal.core.models import OutboxMessage
 from rights.actions import review, upkeep, watch
 from rights.actions.datamap import store_documents
-from rights.actions.steps import package_path
+from rights.actions.packages import package_path
 from rights.actions.vaults import open_vault
 from rights.kernel.states import Kind
 from rights.models import Hold, Notice, Package, Request, SubjectVault
@@ -370,7 +370,7 @@ def test_a_notice_is_in_the_persons_language_and_names_no_personal_data(shop: Sh
 def test_a_package_is_shredded_when_its_seven_days_are_over(shop: Shop) -> None:
     shop.add_customer(1)
     request = shop.file(Kind.ACCESS)
-    path = package_path(request.pk)
+    path = package_path(request.packages.get().pk)
     shop.tick(NOW + timedelta(days=7))
     assert path.exists()
     assert Package.objects.get().data_key is not None

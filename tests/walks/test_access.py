@@ -1,12 +1,11 @@
 """Access, from the first page to a package on the person's own disk."""
 
-import csv
 import io
-import json
 import zipfile
 
 from portal.demo.loading import DATAMAP_DIR
 from rights.datamap import parse_documents, read_folder
+from tests.unpacking import read_manifest, read_tables
 from tests.walks.town import Town
 
 
@@ -23,11 +22,8 @@ def test_a_person_gets_everything_that_is_held_about_them(town: Town) -> None:
 
     with zipfile.ZipFile(io.BytesIO(page.response.content)) as archive:
         assert archive.testzip() is None
-        manifest = json.loads(archive.read("datapackage.json"))
-        rows = {
-            resource["name"]: list(csv.DictReader(io.TextIOWrapper(archive.open(resource["path"]), "utf-8")))
-            for resource in manifest["resources"]
-        }
+        tables = [item for item in read_manifest(archive)["resources"] if item["type"] == "table"]
+        rows = read_tables(archive)
     # The rows of the worked example; three of the consents stand in the platform's own register.
     expected = {
         "platform.profile": 1, "platform.behaviour": 1200, "platform.consent": 3, "loan.customer": 1, "loan.loan": 2,
@@ -39,10 +35,9 @@ def test_a_person_gets_everything_that_is_held_about_them(town: Town) -> None:
     # The field list is the map's minus the declared redactions, and confidential collections are absent without trace.
     data_map = parse_documents(read_folder(DATAMAP_DIR))
     assert {
-        resource["name"]: [field["name"] for field in resource["schema"]["fields"]]
-        for resource in manifest["resources"]
+        resource["name"]: [field["name"] for field in resource["schema"]["fields"]] for resource in tables
     }.keys() == {key.lower() for key, item in data_map.collections.items() if not item.confidential}
-    for resource in manifest["resources"]:
+    for resource in tables:
         item = data_map.collections[resource["path"].removeprefix("data/").removesuffix(".csv")]
         shown = {field["name"] for field in resource["schema"]["fields"]}
         assert shown == {field.name for field in item.fields} - set(item.third_party)

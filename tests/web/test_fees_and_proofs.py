@@ -39,6 +39,32 @@ def browser_of(business: Business, django_as: AsRole) -> Iterator[Callable[[str]
     rls.reset()
 
 
+# ---- a package that has to go --------------------------------------------------------------------------------------
+
+
+def test_staff_destroy_a_package_for_a_reason_that_the_person_reads(
+    desk: Desk, browser_of: Callable[[str], Browser]
+) -> None:
+    item = desk.file(CHEN, Kind.ACCESS, entities=[])
+    client = desk.staff("support-zhao")
+    assert "Destroy the package" in desk_words(see(client, case_url(item)))
+    assert desk.staff("auditor-wu").post(case_url(item, "revoke_package"), {"reason": "x"}).status_code == 403
+    client.post(case_url(item, "revoke_package"), {"reason": " "})
+    with desk.django_as("owner"):
+        assert Package.objects.get(request=item).data_key is not None
+    client.post(case_url(item, "revoke_package"), {"reason": "其中混入了他人的记录"})
+    with desk.django_as("owner"):
+        package = Package.objects.get(request=item)
+        assert package.data_key is None
+        assert item.notices.filter(kind="package_revoked").count() == 1
+    page = desk_words(see(client, case_url(item)))
+    assert "a package was destroyed before its day" in page
+    assert "Destroy the package" not in page
+    person = browser_of(CHEN)
+    assert "其中混入了他人的记录" in words(person.get("request", item.pk))
+    assert "提前销毁" in words(person.get("package", item.pk))
+
+
 # ---- a fee ---------------------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from portal.core import clock as portal_clock
 from portal.core import rls
 from portal.core.models import OutboxMessage
 from rights.actions import fulfil, review, submit, watch
-from rights.actions.steps import package_path
+from rights.actions.packages import expire_packages, package_path
 from rights.kernel.states import Kind, State
 from rights.models import Notice, Package, Request
 from tests.business import TODAY, Business
@@ -226,6 +226,11 @@ def test_a_package_is_handed_out_for_a_fresh_code_and_then_goes(portal: Portal) 
     code = _sent_code(portal)
     assert client.post(download, {"code": "000000" if code != "000000" else "111111"}).status_code == 422
     answer = client.post(download, {"code": code})
+    assert answer.status_code == 302
+    assert client.post(download, {"code": code}).status_code == 422, "a code counts once"
+    file = reverse("rights:package_file", args=[item.pk, 1])
+    assert answer["Location"] == file
+    answer = client.get(file)
     assert answer.status_code == 200
     assert answer["Content-Disposition"] == f'attachment; filename="access-{item.reference}.zip"'
     assert "no-store" in answer["Cache-Control"]
@@ -236,15 +241,17 @@ def test_a_package_is_handed_out_for_a_fresh_code_and_then_goes(portal: Portal) 
         rows = archive.read("data/platform.behaviour.csv").decode().splitlines()
     assert len(rows) == 1201
     with portal.django_as("owner"):
-        assert Package.objects.get(request=item).downloads == 1
-    assert client.post(download, {"code": code}).status_code == 422, "a code counts once"
+        found = Package.objects.get(request=item)
+        assert found.downloads == 1
+        assert found.request.events.filter(kind="package_fetched").count() == 1
 
     portal.travel(TODAY + timedelta(days=8))
     with portal.django_as("worker"):
-        watch.expire_packages(now=portal_clock.now())
-    assert not package_path(item.pk).exists()
+        expire_packages(now=portal_clock.now())
+    assert not package_path(found.pk).exists()
     assert "已经删除" in words(page(client, "package", item.pk))
     assert client.post(download, {"code": code}).status_code == 410
+    assert client.get(file).status_code == 410
 
 
 def _sent_code(portal: Portal) -> str:

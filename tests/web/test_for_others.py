@@ -257,6 +257,7 @@ def test_the_principal_sees_it_and_alone_gets_the_package(agent: Browser, browse
     for name in ("package", "package_download"):
         agent.get(name, pk, status=404)
         agent.post(name, pk, status=404, code="123456")
+    agent.get("package_file", pk, 1, status=404)
     assert agent.get("request", pk).context["package"] is None
 
     assert agent.user.masked_name in words(principal.get("requests"))
@@ -265,6 +266,8 @@ def test_the_principal_sees_it_and_alone_gets_the_package(agent: Browser, browse
     assert followed.context["package"] is not None
     principal.post("package", pk)
     response = principal.client.post(reverse("rights:package_download", args=[pk]), {"code": principal.code()})
+    assert response.status_code == 302
+    response = principal.client.get(response["Location"])
     assert response.status_code == 200
     assert b"".join(response).startswith(b"PK")
 
