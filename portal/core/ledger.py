@@ -101,7 +101,7 @@ def append(
         body_text, commitments_text = canonical_json(body), canonical_json(commitments)
         digest = hashlib.sha256(
             entry_message(
-                chain=str(chain), seq=seq, at=_micros(now), kind=kind, previous=previous.hex(),
+                chain=str(chain), seq=seq, at=micros(now), kind=kind, previous=previous.hex(),
                 commitments=commitments_text, body=body_text,
             )
         ).digest()  # fmt: skip
@@ -139,7 +139,8 @@ def _open_chain(chain: UUID, *, lock: bool) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
 
 
-def _micros(moment: datetime) -> int:
+def micros(moment: datetime) -> int:
+    """A moment as it is hashed: microseconds since 1970."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 

@@ -5,6 +5,7 @@ from rights.models.consent import ConsentEvent, CorrectionRecord
 from rights.models.datamap import DataMapVersion
 from rights.models.handling import Fee, PolicyVersion, Proof
 from rights.models.messages import Notice
+from rights.models.receipts import Receipt, StatusSecret
 from rights.models.requests import Batch, Decision, Event, Move, Package, Question, Request, Step
 from rights.models.retention import (
     Hold,
@@ -33,10 +34,12 @@ __all__ = [
     "PolicyVersion",
     "Proof",
     "Question",
+    "Receipt",
     "RelationshipEnd",
     "Request",
     "RetentionException",
     "RetentionRule",
+    "StatusSecret",
     "Step",
     "SubjectVault",
 ]

@@ -340,7 +340,7 @@ def test_an_edited_entry_with_its_hash_made_to_fit_is_found(
     with django_as("owner"):
         entry = ledger.read_chain(chain)[-1]
     message = ledger.entry_message(
-        chain=str(chain), seq=4, at=ledger._micros(entry.at), kind=entry.kind,
+        chain=str(chain), seq=4, at=ledger.micros(entry.at), kind=entry.kind,
         previous=bytes(entry.previous).hex(), commitments="{}", body='{"forged":true}',
     )  # fmt: skip
     digest = sha256(message).hexdigest()
@@ -421,7 +421,7 @@ def test_a_head_signed_anew_over_an_edited_entry_is_found(
     with django_as("owner"):
         entry = ledger.read_chain(chain)[-1]
     message = ledger.entry_message(
-        chain=str(chain), seq=4, at=ledger._micros(entry.at), kind=entry.kind,
+        chain=str(chain), seq=4, at=ledger.micros(entry.at), kind=entry.kind,
         previous=bytes(entry.previous).hex(), commitments="{}", body='{"forged":true}',
     )  # fmt: skip
     digest = sha256(message).hexdigest()
