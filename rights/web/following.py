@@ -44,12 +44,12 @@ from rights.records import ConsentState, read_consents
 from rights.templatetags.look import hour, listed
 from rights.transitions import StaleRequest
 from rights.web import samples
-from rights.web.for_others import about_request, asker_required, followed_requests, require_covered, whose
-from rights.web.present import PlanLine, listed_parties, present_plan
+from rights.web.for_others import about_request, asker_required, find_covered, followed_requests, whose
+from rights.web.present import listed_parties, present_plan
 from rights.web.present_progress import (
+    LATELY,
     check_code,
-    group_holds,
-    lately_released,
+    present_held,
     present_outcome,
     present_steps,
     receipt_rows,
@@ -63,6 +63,7 @@ from rights.web.present_request import (
     present_events,
     present_messages,
 )
+from rights.web.receipts import list_receipts
 from rights.web.unproved import find_unproved, list_unproved, show_unproved
 
 DISPLAY_AGE = 365 * 24 * 3600
@@ -86,11 +87,7 @@ def _language() -> str:
 
 
 def _mine(request: HttpRequest, pk: UUID) -> Request:
-    """A filed request of the signed-in user: theirs, or filed by them for somebody. Any other is a 404. Without who
-    filed it, whose row the database shows to nobody else."""
-    item = get_object_or_404(submitted_requests(_me(request)).select_related("subject"), pk=pk)
-    require_covered(request, item)
-    return item
+    return find_covered(request, pk)
 
 
 # ---- requests ------------------------------------------------------------------------------------------------------
@@ -155,6 +152,7 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         "about": about_request(request, item),
         "withdraw_url": reverse("rights:withdraw", args=[item.pk]) if case.can_withdraw else "",
         "receipt_url": reverse("rights:receipt", args=[item.pk]),
+        "receipts": list_receipts(item),
         "appeal_url": "",
         "cleared": _cleared(item, data_map, language=language),
     }
@@ -528,23 +526,10 @@ def _notice_text(item: Notice, language: str) -> tuple[str, str]:
 @require_safe
 def held(request: HttpRequest) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
-    holds = list(Hold.objects.filter(vault__user=_me(request)).order_by("last_day", "collection"))
-    lines = group_holds(holds, data_map=data_map, language=language)
-    companies: dict[str, list[PlanLine]] = {}
-    for item in lines:
-        companies.setdefault(item.entity, []).append(replace(item.line, company=""))
+    holds = Hold.objects.filter(vault__user=_me(request)).order_by("last_day", "collection")
     context = {
         "today": local_day(now),
-        "total": sum(item.line.count for item in lines),
-        "companies": [
-            {
-                "name": data_map.entities[key].name(language) if key in data_map.entities else key,
-                "count": sum(line.count for line in found),
-                "lines": found,
-            }
-            for key, found in companies.items()
-        ],
-        "released": lately_released(holds, data_map=data_map, language=language, now=now),
+        **present_held(list(holds), data_map=data_map, language=language, now=now, since=now - LATELY),
     }
     return render(request, "subject/held.html", context)
 
