@@ -133,10 +133,12 @@ def entry_message(*, chain: str, seq: int, at: int, kind: str, previous: str, co
 def _open_chain(chain: UUID, *, lock: bool) -> None:
     """Name the chain to the policies until the transaction ends; with `lock`, wait for whoever else appends to it."""
     key = int.from_bytes(hashlib.sha256(b"chain" + chain.bytes).digest()[:8], "big", signed=True)
+    locked = ", pg_advisory_xact_lock(%s)" if lock else ""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('app.chain', %s, true)", [str(chain)])
-        if lock:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+        cursor.execute(
+            f"SELECT set_config('app.chain', %s, true){locked}",
+            [str(chain), *([key] if lock else [])],
+        )
 
 
 def micros(moment: datetime) -> int:
