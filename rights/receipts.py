@@ -54,7 +54,7 @@ CONTEXT = [
         "status": {"@id": "dpv:hasStatus", "@type": "@vocab"},
         "justification": "dpv:hasJustification",
         "time": {"@id": "dct:created", "@type": "xsd:dateTime"},
-        "records": "dpv:hasPersonalDataHandling",
+        "records": "dpv:hasProcess",
         "act": {"@id": "dpv:hasProcessing", "@type": "@vocab"},
         "acknowledged": "dpv:RequestAcknowledged",
         "requires_action": "dpv:RequestRequiresAction",
