@@ -37,6 +37,7 @@ from django.utils.dateparse import parse_datetime
 from portal.core import keyring
 from portal.core.merkle import HEIGHT, Tree, fold, leaf_hash, prove_consistency, prove_inclusion
 from portal.core.models import LedgerEntry, LedgerHead, LedgerLeaf, LedgerNode, canonical_json
+from portal.core.verify_receipt import root_of
 
 log = structlog.get_logger(__name__)
 
@@ -302,12 +303,15 @@ def find_entry(chain: UUID, seq: int) -> LedgerEntry | None:
 
 def prove(entry: LedgerEntry) -> Inclusion | None:
     """The proof that an entry is under the first head that covers it, always the same one; None before the next
-    checkpoint."""
+    checkpoint. One that does not lead to the head, as a kept node was altered, is an alarm and not handed out."""
     index = LedgerLeaf.objects.filter(entry_id=entry.pk).values_list("number", flat=True).first()
     if index is None:
         return None
     head = LedgerHead.objects.filter(size__gt=index).order_by("size")[0]
     path = prove_inclusion(_read_nodes, index=index, size=head.size)
+    if root_of(leaf_hash(bytes(entry.hash)), index=index, size=head.size, path=path) != bytes(head.root).hex():
+        log.error("ledger_proof_broken", index=index, head=head.number)
+        return None
     return Inclusion(index=index, path=tuple(path), head=export_head(head))
 
 

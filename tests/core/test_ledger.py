@@ -281,6 +281,17 @@ def test_nodes_are_kept_once_for_each_full_subtree(django_as: AsRole) -> None:
     ]
 
 
+def test_a_proof_that_an_altered_node_makes_wrong_is_not_handed_out(django_as: AsRole, owner_sql: RunSql) -> None:
+    chain = uuid4()
+    add_to(chain, 257)
+    checkpoint(django_as)
+    entries = ledger.read_chain(chain)
+    assert ledger.prove(entries[256])
+    tamper(owner_sql, "UPDATE core_ledgernode SET hash = sha256('forged')")
+    assert ledger.prove(entries[256]) is None
+    assert ledger.prove(entries[0]), "its path needs no kept node"
+
+
 def add_to(chain: UUID, count: int) -> None:
     for _ in range(count):
         ledger.append(chain=chain, kind="x", body={}, now=NOW)
