@@ -9,6 +9,7 @@ from django.db import transaction
 from accounts.models import User
 from portal.core import ledger
 from portal.core.wake import wake
+from rights import receipts
 from rights.kernel.states import State, require_move
 from rights.models import Event, Request
 
@@ -59,8 +60,11 @@ def record(
     body: Mapping[str, Any] | None = None,
     commitments: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a moment that moves nothing: to the timeline and, as fact, to the ledger."""
+    """Write a moment that moves nothing: to the timeline and, as fact and with its receipts, to the ledger."""
     plain = dict(body or {})
     with transaction.atomic():
         Event.objects.create(request=request, kind=event, body=plain, at=now, actor=actor)
-        ledger.append(chain=request.pk, kind=event, body=plain, commitments=commitments, now=now)
+        drafts = receipts.draw_up(request, event=event, body=plain, now=now)
+        digests = {**(commitments or {}), **dict(draft.commitment for draft in drafts)}
+        entry = ledger.append(chain=request.pk, kind=event, body=plain, commitments=digests, now=now)
+        receipts.keep(drafts, request=request, entry=entry)

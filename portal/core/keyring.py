@@ -20,7 +20,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,11 @@ class SealBroken(ValueError):
 
 @dataclass(frozen=True)
 class Purpose:
+    """`retired` are the public halves of signing keys that are gone: what they signed must go on being checkable."""
+
     current: int
     keys: Mapping[int, bytes]
+    retired: Mapping[int, bytes] = field(default_factory=dict)
 
     @property
     def key(self) -> bytes:
@@ -169,9 +172,11 @@ def signing_key_id() -> str:
 
 
 def verify_keys() -> dict[str, Ed25519PublicKey]:
-    """Every public key that a head may have been signed with, by name."""
-    keys = (Ed25519PrivateKey.from_private_bytes(raw).public_key() for raw in _ring().purposes["sign"].keys.values())
-    return {key_id(key): key for key in keys}
+    """Every public key that a head or a receipt may have been signed with, by name: retired ones too."""
+    purpose = _ring().purposes["sign"]
+    live = {number: Ed25519PrivateKey.from_private_bytes(raw).public_key() for number, raw in purpose.keys.items()}
+    gone = {number: Ed25519PublicKey.from_public_bytes(raw) for number, raw in purpose.retired.items()}
+    return {key_id(key): key for _, key in sorted((gone | live).items())}
 
 
 def key_id(key: Ed25519PublicKey) -> str:
@@ -196,13 +201,17 @@ def rotate(purpose: str) -> int:
 
 
 def retire(purpose: str, version: int) -> None:
-    """Remove an old key. Whatever still needs it is lost: reseal and reindex first."""
+    """Remove an old key. Whatever still needs it is lost: reseal and reindex first. Of a signing key the public half
+    stays."""
     with _file_lock():
         document = _read_document(_path())
         section = document[purpose]
         if section["current"] == version:
             raise ValueError(f"The current key v{version} of {purpose!r} cannot be retired.")
-        del section["keys"][str(version)]
+        removed = base64.b64decode(section["keys"].pop(str(version)))
+        if purpose == "sign":
+            public = Ed25519PrivateKey.from_private_bytes(removed).public_key().public_bytes_raw()
+            section.setdefault("retired", {})[str(version)] = base64.b64encode(public).decode()
         _write_document(_path(), document)
 
 
@@ -312,14 +321,19 @@ def _parse(document: Mapping[str, Any], source: str) -> Keyring:
     for name in PURPOSES:
         try:
             section = document[name]
-            keys = {int(version): base64.b64decode(text, validate=True) for version, text in section["keys"].items()}
+            keys = _decode_keys(section["keys"])
+            retired = _decode_keys(section.get("retired", {}))
             current = int(section["current"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ImproperlyConfigured(f"The keyring in {source} has no usable part {name!r}.") from error
-        if current not in keys or any(len(key) != _KEY_BYTES for key in keys.values()):
+        if current not in keys or any(len(key) != _KEY_BYTES for key in (*keys.values(), *retired.values())):
             raise ImproperlyConfigured(f"The keyring in {source} needs 32-byte keys and a current one in {name!r}.")
-        purposes[name] = Purpose(current=current, keys=keys)
+        purposes[name] = Purpose(current=current, keys=keys, retired=retired)
     return Keyring(purposes)
+
+
+def _decode_keys(texts: Mapping[str, str]) -> dict[int, bytes]:
+    return {int(version): base64.b64decode(text, validate=True) for version, text in texts.items()}
 
 
 @contextmanager

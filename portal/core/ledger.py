@@ -1,9 +1,9 @@
 """The ledger: what happened, in an order that cannot be changed without it showing.
 
 Three layers. Entries form one hash chain per matter, so that unrelated matters never wait for each other. A checkpoint
-numbers the entries that are new and adds them to one Merkle tree (RFC 6962: 0x00 before a leaf, 0x01 before a node).
-Its head, signed with Ed25519, is exported to a file outside the database: whoever edits the database afterwards cannot
-make it agree again.
+numbers the entries that are new and adds them to one Merkle tree (RFC 6962, see `merkle`). Its head, signed with
+Ed25519, is exported to a file outside the database: whoever edits the database afterwards cannot make it agree again.
+That an entry is under a head is proved by a few hashes (`prove`), which anybody can check without the ledger.
 
 An entry holds no personal data. What must be provable about a text is committed to: `commit_to` gives a salt and a
 digest, the digest goes into the entry, the salt stays beside the text and is erased with it.
@@ -21,7 +21,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,10 +31,13 @@ import structlog
 from cryptography.exceptions import InvalidSignature
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Max
 from django.utils.dateparse import parse_datetime
 
 from portal.core import keyring
-from portal.core.models import LedgerEntry, LedgerHead, canonical_json
+from portal.core.merkle import HEIGHT, Tree, fold, leaf_hash, prove_consistency, prove_inclusion
+from portal.core.models import LedgerEntry, LedgerHead, LedgerLeaf, LedgerNode, canonical_json
+from portal.core.verify_receipt import root_of
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +102,7 @@ def append(
         body_text, commitments_text = canonical_json(body), canonical_json(commitments)
         digest = hashlib.sha256(
             entry_message(
-                chain=str(chain), seq=seq, at=_micros(now), kind=kind, previous=previous.hex(),
+                chain=str(chain), seq=seq, at=micros(now), kind=kind, previous=previous.hex(),
                 commitments=commitments_text, body=body_text,
             )
         ).digest()  # fmt: skip
@@ -131,51 +134,20 @@ def entry_message(*, chain: str, seq: int, at: int, kind: str, previous: str, co
 def _open_chain(chain: UUID, *, lock: bool) -> None:
     """Name the chain to the policies until the transaction ends; with `lock`, wait for whoever else appends to it."""
     key = int.from_bytes(hashlib.sha256(b"chain" + chain.bytes).digest()[:8], "big", signed=True)
+    locked = ", pg_advisory_xact_lock(%s)" if lock else ""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('app.chain', %s, true)", [str(chain)])
-        if lock:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+        cursor.execute(
+            f"SELECT set_config('app.chain', %s, true){locked}",
+            [str(chain), *([key] if lock else [])],
+        )
 
 
-def _micros(moment: datetime) -> int:
+def micros(moment: datetime) -> int:
+    """A moment as it is hashed: microseconds since 1970."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-# --- the tree
-
-
-def leaf_hash(entry_hash: bytes) -> bytes:
-    return hashlib.sha256(b"\x00" + entry_hash).digest()
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\x01" + left + right).digest()
-
-
-@dataclass
-class Tree:
-    """An append-only Merkle tree, reduced to the roots of its perfect subtrees (one per 1 in the binary form of its
-    size)."""
-
-    size: int = 0
-    peaks: list[bytes] = field(default_factory=list)
-
-    def add(self, entry_hash: bytes) -> None:
-        node = hashlib.sha256(b"\x00" + entry_hash).digest()
-        size = self.size
-        while size & 1:
-            node = hashlib.sha256(b"\x01" + self.peaks.pop() + node).digest()
-            size >>= 1
-        self.peaks.append(node)
-        self.size += 1
-
-    def root(self) -> bytes:
-        if not self.peaks:
-            return hashlib.sha256(b"").digest()
-        root = self.peaks[-1]
-        for peak in reversed(self.peaks[:-1]):
-            root = node_hash(peak, root)
-        return root
+# --- the tree and its heads
 
 
 def head_message(*, number: int, size: int, root: bytes, previous: bytes, at: datetime, key: str) -> bytes:
@@ -250,6 +222,7 @@ def _next_head(last: LedgerHead | None, *, now: datetime) -> LedgerHead | None:
             return None
     for (digest,) in _stream("SELECT hash FROM core_ledgerleaf WHERE number >= %s ORDER BY number", [tree.size]):
         tree.add(bytes(digest))
+    _keep_nodes(tree.size)
     head = LedgerHead(
         number=last.number + 1 if last else 1,
         size=tree.size,
@@ -286,6 +259,71 @@ def _split(peaks: bytes) -> list[bytes]:
     return [peaks[start : start + 32] for start in range(0, len(peaks), 32)]
 
 
+def _keep_nodes(size: int) -> None:
+    """Keep the roots of the subtrees that are full by now, so that no proof ever reads the whole tree."""
+    level = 1
+    while full := size >> HEIGHT * level:
+        kept = LedgerNode.objects.filter(level=level).aggregate(last=Max("number"))["last"]
+        for start in range(0 if kept is None else kept + 1, full, _BATCH >> HEIGHT):
+            LedgerNode.objects.bulk_create(
+                LedgerNode(level=level, number=number, hash=fold(_read_nodes(level - 1, number << HEIGHT, 1 << HEIGHT)))
+                for number in range(start, min(start + (_BATCH >> HEIGHT), full))
+            )
+        level += 1
+
+
+def _read_nodes(level: int, first: int, count: int) -> list[bytes]:
+    """As `merkle.Reader`."""
+    place = {"number__gte": first, "number__lt": first + count}
+    if level:
+        found = LedgerNode.objects.filter(level=level, **place).order_by("number").values_list("hash", flat=True)
+        return [bytes(digest) for digest in found]
+    leaves = LedgerLeaf.objects.filter(**place).order_by("number").values_list("hash", flat=True)
+    return [leaf_hash(bytes(digest)) for digest in leaves]
+
+
+# --- proofs
+
+
+@dataclass(frozen=True)
+class Inclusion:
+    """That an entry is leaf `index` of the tree that `head` signs: `path` leads from the leaf to its root."""
+
+    index: int
+    path: tuple[bytes, ...]
+    head: dict[str, Any]
+
+
+def find_entry(chain: UUID, seq: int) -> LedgerEntry | None:
+    """One entry of a chain. As for `read_chain`, naming its chain is what lets the web role see it."""
+    with transaction.atomic():
+        _open_chain(chain, lock=False)
+        return LedgerEntry.objects.filter(chain=chain, seq=seq).first()
+
+
+def prove(entry: LedgerEntry) -> Inclusion | None:
+    """The proof that an entry is under the first head that covers it, always the same one; None before the next
+    checkpoint. One that does not lead to the head, as a kept node was altered, is an alarm and not handed out."""
+    index = LedgerLeaf.objects.filter(entry_id=entry.pk).values_list("number", flat=True).first()
+    if index is None:
+        return None
+    head = LedgerHead.objects.filter(size__gt=index).order_by("size")[0]
+    path = prove_inclusion(_read_nodes, index=index, size=head.size)
+    if root_of(leaf_hash(bytes(entry.hash)), index=index, size=head.size, path=path) != bytes(head.root).hex():
+        log.error("ledger_proof_broken", index=index, head=head.number)
+        return None
+    return Inclusion(index=index, path=tuple(path), head=export_head(head))
+
+
+def prove_extension(*, old: int, new: int) -> list[bytes] | None:
+    """The proof that the ledger under head `new` begins with all that was under head `old`, by their numbers; None
+    where there are no such heads."""
+    sizes = dict(LedgerHead.objects.filter(number__in=[old, new]).values_list("number", "size"))
+    if old not in sizes or new not in sizes or old > new:
+        return None
+    return prove_consistency(_read_nodes, old=sizes[old], size=sizes[new])
+
+
 # --- exported heads
 
 
@@ -307,7 +345,7 @@ def _export_missing(*, upto: LedgerHead | None) -> None:
         missing.append(number)
         number -= 1
     for head in LedgerHead.objects.filter(number__in=missing).order_by("number"):
-        document = json.loads(_message_of(head)) | {"signature": bytes(head.signature).hex()}
+        document = export_head(head)
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=".head-")
         with os.fdopen(descriptor, "w") as file:
             json.dump(document, file, indent=1)
@@ -315,6 +353,12 @@ def _export_missing(*, upto: LedgerHead | None) -> None:
             os.fsync(file.fileno())
         os.chmod(name, 0o644)  # made to be shown around
         os.replace(name, _head_path(head.number))
+
+
+def export_head(head: LedgerHead) -> dict[str, Any]:
+    """A head as it is shown around. Its signature covers the canonical JSON of everything else in it."""
+    document: dict[str, Any] = json.loads(_message_of(head))
+    return document | {"signature": bytes(head.signature).hex()}
 
 
 def _head_path(number: int) -> Path:

@@ -93,6 +93,21 @@ class LedgerLeaf(models.Model):
         return str(self.number)
 
 
+class LedgerNode(models.Model):
+    """The root of a full subtree of 256**level leaves, the `number`-th of its level. All of them follow from the
+    leaves; they are kept so that a proof need not read these."""
+
+    level = models.PositiveSmallIntegerField()
+    number = models.BigIntegerField()
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["level", "number"], name="ledgernode_place"),)
+
+    def __str__(self) -> str:
+        return f"{self.level}/{self.number}"
+
+
 class LedgerHead(models.Model):
     """A signed state of the tree. `peaks` are the roots of its perfect subtrees, left to right: all a later head needs
     of it."""
@@ -106,6 +121,9 @@ class LedgerHead(models.Model):
     key = models.CharField(max_length=16)
     signature = models.BinaryField(max_length=64)
     # upto (xid8) exists in the database alone: every transaction below it has been numbered.
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["size"], name="ledgerhead_size"),)
 
     def __str__(self) -> str:
         return f"{self.number} ({self.size})"

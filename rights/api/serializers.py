@@ -341,3 +341,68 @@ class Problem(serializers.Serializer[Any]):
     tries_left = serializers.IntegerField(
         required=False, min_value=0, max_value=100, help_text="How often the code may be tried again."
     )
+
+
+# --- receipts
+
+
+class ReceiptItem(serializers.Serializer[Any]):
+    id = serializers.UUIDField(help_text="Its address is `requests/{id}/receipts/{this}/`.")
+    event = serializers.ChoiceField(
+        choices=["submission", "decision", "fulfilment", "hold", "release"], help_text="What it is a receipt of."
+    )
+    at = serializers.DateTimeField(help_text="When that happened.")
+
+
+class ReceiptToCheck(Strict):
+    receipt = serializers.DictField(help_text="The receipt, as it was downloaded.")
+    letter = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        max_length=20_000,
+        help_text="A letter that a decision is said to have been told by; checked against the receipt.",
+    )
+
+
+class ReceiptFault(serializers.Serializer[Any]):
+    code = serializers.CharField(max_length=KEY_LENGTH, help_text="What is wrong, for programs.")
+    about = serializers.CharField(
+        max_length=TEXT_LENGTH, allow_blank=True, help_text="The field, key or head it is about; may be empty."
+    )
+    text = serializers.CharField(max_length=TEXT_LENGTH, help_text="The same in words.")
+
+
+class CheckedReceipt(serializers.Serializer[Any]):
+    genuine = serializers.BooleanField(help_text="This portal issued it, and nothing in it was changed.")
+    in_ledger = serializers.BooleanField(help_text="A signed head of the ledger covers its entry.")
+    lost = serializers.BooleanField(
+        help_text="Signed by this portal, but the ledger does not have it: keep it, it is evidence."
+    )
+    key = serializers.CharField(
+        max_length=KEY_LENGTH, allow_blank=True, help_text="The key it names; see `/.well-known/did.json`."
+    )
+    faults = serializers.ListField(child=ReceiptFault(), max_length=100, help_text="What is wrong; empty if genuine.")
+    inclusion = serializers.DictField(
+        allow_null=True, help_text="The inclusion proof (RFC 6962) with its signed head; add it to `proof` to keep it."
+    )
+
+
+class LookUpCode(Strict):
+    code = serializers.CharField(max_length=100, help_text="The code, in capitals or not, with or without hyphens.")
+
+
+class HeldItem(serializers.Serializer[Any]):
+    collection = serializers.CharField(max_length=160, help_text="Key of the collection in the data map.")
+    company = serializers.CharField(max_length=KEY_LENGTH, help_text="Key of the company that holds it.")
+    count = serializers.IntegerField(min_value=0, max_value=COUNT_MAX, help_text="How many records.")
+    rule = serializers.CharField(max_length=160, allow_blank=True, help_text="The retention rule that keeps them.")
+    reason = Reason(help_text="Why they are kept.")
+    last_day = serializers.DateField(allow_null=True, help_text="The last day held; empty where it has not begun.")
+    released_at = serializers.DateTimeField(allow_null=True, help_text="When they were released; empty while held.")
+
+
+class HeldStatus(serializers.Serializer[Any]):
+    reference = serializers.CharField(max_length=20, help_text="The request that they were held under.")
+    received_at = serializers.DateTimeField(help_text="When that was received.")
+    holds = serializers.ListField(child=HeldItem(), max_length=MANY * 100, help_text="What is held and was released.")

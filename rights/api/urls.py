@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from rights.api import views
+from rights.api import receipts, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
@@ -16,6 +16,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("requests/<uuid:pk>/withdraw/", views.WithdrawView.as_view(), name="api-withdraw"),
     path("requests/<uuid:pk>/answer/", views.AnswerView.as_view(), name="api-answer"),
     path("requests/<uuid:pk>/fee/", views.FeeView.as_view(), name="api-fee"),
+    path("requests/<uuid:pk>/receipts/", receipts.ReceiptsView.as_view(), name="api-receipts"),
+    path("requests/<uuid:pk>/receipts/<uuid:number>/", receipts.ReceiptView.as_view(), name="api-receipt"),
+    path("requests/<uuid:pk>/receipts/<uuid:number>/code/", receipts.ReceiptCodeView.as_view(), name="api-lookup"),
+    path("verify/", receipts.VerifyView.as_view(), name="api-verify"),
+    path("status/", receipts.StatusView.as_view(), name="api-status"),
     path("plan/", views.PlanView.as_view(), name="api-plan"),
     path("notices/", views.NoticesView.as_view(), name="api-notices"),
     re_path(r"^.*$", views.NothingHere.as_view(), name="api-nothing"),

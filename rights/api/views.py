@@ -247,6 +247,11 @@ def _subject_of(user: User, pk: UUID | None, *, kind: Kind) -> User:
     raise submit.NotAuthorised("There is no valid authorisation to ask for this person.")
 
 
+def require_covered(user: User, item: Request) -> None:
+    """Raise NotAuthorised where a request is somebody else's and no authority covers it any more."""
+    _subject_of(user, item.subject_id, kind=Kind(item.kind))
+
+
 def _complete_details(kind: Kind, details: dict[str, Any], *, subject: User) -> dict[str, Any]:
     """The answers as the pages would have written them. Raises ValidationError naming the field."""
     found = {name: details.get(name, []) for name in shapes.FIELDS_OF[kind] - shapes.OPTIONAL}

@@ -6,6 +6,7 @@ from rights.models.datamap import DataMapVersion
 from rights.models.gates import Gate
 from rights.models.handling import Fee, PolicyVersion, Proof
 from rights.models.messages import Notice
+from rights.models.receipts import Receipt, StatusSecret
 from rights.models.requests import Batch, Decision, Event, Move, Package, Question, Request, Step
 from rights.models.retention import (
     Hold,
@@ -35,10 +36,12 @@ __all__ = [
     "PolicyVersion",
     "Proof",
     "Question",
+    "Receipt",
     "RelationshipEnd",
     "Request",
     "RetentionException",
     "RetentionRule",
+    "StatusSecret",
     "Step",
     "SubjectVault",
 ]

@@ -34,12 +34,12 @@ from rights.queries import backups_clear, open_fee, starts_clock, submitted_requ
 from rights.records import ConsentState, read_consents
 from rights.transitions import StaleRequest
 from rights.web import samples
-from rights.web.for_others import about_request, asker_required, followed_requests, require_covered, whose
-from rights.web.present import PlanLine, listed_parties, present_plan
+from rights.web.for_others import about_request, asker_required, find_covered, followed_requests, whose
+from rights.web.present import listed_parties, present_plan
 from rights.web.present_progress import (
+    LATELY,
     check_code,
-    group_holds,
-    lately_released,
+    present_held,
     present_outcome,
     present_steps,
     receipt_rows,
@@ -54,6 +54,7 @@ from rights.web.present_request import (
     present_messages,
     present_settled_fee,
 )
+from rights.web.receipts import list_receipts
 from rights.web.unproved import find_unproved, list_unproved, show_unproved
 
 DISPLAY_AGE = 365 * 24 * 3600
@@ -74,14 +75,6 @@ def _me(request: HttpRequest) -> User:
 
 def _language() -> str:
     return get_language() or settings.LANGUAGE_CODE
-
-
-def find_mine(request: HttpRequest, pk: UUID) -> Request:
-    """A filed request of the signed-in user: theirs, or filed by them for somebody. Any other is a 404. Without who
-    filed it, whose row the database shows to nobody else."""
-    item = get_object_or_404(submitted_requests(_me(request)).select_related("subject"), pk=pk)
-    require_covered(request, item)
-    return item
 
 
 # ---- requests ------------------------------------------------------------------------------------------------------
@@ -111,7 +104,7 @@ def requests(request: HttpRequest) -> HttpResponse:
 def request_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     if item := find_unproved(request, pk):
         return show_unproved(request, item)
-    return _show_request(request, find_mine(request, pk), form=AnswerForm())
+    return _show_request(request, find_covered(request, pk), form=AnswerForm())
 
 
 def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, status: int = 200) -> HttpResponse:
@@ -152,6 +145,7 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         "about": about_request(request, item),
         "withdraw_url": reverse("rights:withdraw", args=[item.pk]) if case.can_withdraw else "",
         "receipt_url": reverse("rights:receipt", args=[item.pk]),
+        "receipts": list_receipts(item),
         "appeal_url": "",
         "cleared": _cleared(item, data_map, language=language),
     }
@@ -178,7 +172,7 @@ def _revoked(item: Request) -> Package | None:
 @require_POST
 def take_back(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Stop a request before its changes begin. A second tap finds it taken back and says nothing new."""
-    item = find_unproved(request, pk) or find_mine(request, pk)
+    item = find_unproved(request, pk) or find_covered(request, pk)
     with suppress(submit.CannotSubmit, StaleRequest):  # the page itself says where the request stands now
         submit.take_back(item, actor=_me(request), now=clock.now())
     return redirect("rights:request", pk)
@@ -187,7 +181,7 @@ def take_back(request: HttpRequest, pk: UUID) -> HttpResponse:
 @asker_required
 @require_POST
 def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
-    item = find_mine(request, pk)
+    item = find_covered(request, pk)
     form = AnswerForm(request.POST)
     if not form.is_valid() and item.state == State.WAITING:
         return _show_request(request, item, form=form, status=422)
@@ -202,7 +196,7 @@ def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 def fee(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Accept or decline a quoted fee. A second tap finds it answered and says nothing new."""
-    item, answered = find_mine(request, pk), request.POST.get("answer")
+    item, answered = find_covered(request, pk), request.POST.get("answer")
     if answered not in {"accept", "decline"}:
         return redirect("rights:request", pk)
     with suppress(StaleRequest):  # answered already, or its day has passed; the page shows what became of it
@@ -220,7 +214,7 @@ def fee(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_safe
 def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One page for paper: what was asked and decided, each fate with its count and dates, and the check code."""
-    item = find_mine(request, pk)
+    item = find_covered(request, pk)
     now, data_map, language = clock.now(), load_live_map(), _language()
     plan = latest_plan(item)
     today = local_day(now)
@@ -364,23 +358,10 @@ def _notice_text(item: Notice, language: str) -> tuple[str, str]:
 @require_safe
 def held(request: HttpRequest) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
-    holds = list(Hold.objects.filter(vault__user=_me(request)).order_by("last_day", "collection"))
-    lines = group_holds(holds, data_map=data_map, language=language)
-    companies: dict[str, list[PlanLine]] = {}
-    for item in lines:
-        companies.setdefault(item.entity, []).append(replace(item.line, company=""))
+    holds = Hold.objects.filter(vault__user=_me(request)).order_by("last_day", "collection")
     context = {
         "today": local_day(now),
-        "total": sum(item.line.count for item in lines),
-        "companies": [
-            {
-                "name": data_map.entities[key].name(language) if key in data_map.entities else key,
-                "count": sum(line.count for line in found),
-                "lines": found,
-            }
-            for key, found in companies.items()
-        ],
-        "released": lately_released(holds, data_map=data_map, language=language, now=now),
+        **present_held(list(holds), data_map=data_map, language=language, now=now, since=now - LATELY),
     }
     return render(request, "subject/held.html", context)
 

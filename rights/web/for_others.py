@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -73,6 +73,14 @@ def require_covered(request: HttpRequest, item: Request) -> None:
     user = person_of(request)
     if item.subject_id != user.pk:
         require_authority(agent=user, principal_id=item.subject_id, kind=item.kind, now=clock.now())
+
+
+def find_covered(request: HttpRequest, pk: UUID) -> Request:
+    """A filed request of the signed-in user: theirs, or filed by them for somebody. Any other is a 404. Without who
+    filed it, whose row the database shows to nobody else."""
+    item = get_object_or_404(submitted_requests(person_of(request)).select_related("subject"), pk=pk)
+    require_covered(request, item)
+    return item
 
 
 def followed_requests(user: User, *, now: datetime) -> QuerySet[Request]:

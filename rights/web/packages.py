@@ -33,8 +33,7 @@ from rights.models import Package, Request
 from rights.templatetags.look import hour, listed
 from rights.web import language_of_page, person_of
 from rights.web.downloads import serve
-from rights.web.following import find_mine
-from rights.web.for_others import asker_required
+from rights.web.for_others import asker_required, find_covered
 from rights.web.present_request import follow_case
 
 HANDOVER = "rights.handover"
@@ -72,7 +71,7 @@ class SecretForm(forms.Form):
 
 def _find(request: HttpRequest, pk: UUID) -> tuple[Request, list[Package]]:
     """The request and its parts. They go to the person alone, also where an agent asked for them (privacy policy 5)."""
-    item = find_mine(request, pk)
+    item = find_covered(request, pk)
     found = (
         list(item.packages.filter(copy_of=None).order_by("part")) if item.subject_id == person_of(request).pk else []
     )

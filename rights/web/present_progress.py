@@ -1,6 +1,6 @@
 """How far a request is: each system's progress, what became of which records, what is held, and the receipt of it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -327,12 +327,36 @@ def group_holds(holds: Iterable[Hold], *, data_map: DataMap, language: str) -> l
     return lines
 
 
-def lately_released(holds: Iterable[Hold], *, data_map: DataMap, language: str, now: datetime) -> list[dict[str, Any]]:
-    """What went lately because its date had come; a hold whose date was only moved is not among it."""
+def present_held(
+    holds: Sequence[Hold], *, data_map: DataMap, language: str, now: datetime, since: datetime | None
+) -> dict[str, Any]:
+    """What is held by company, and what was released since a moment, as the pages of held records want it."""
+    lines = group_holds(holds, data_map=data_map, language=language)
+    companies: dict[str, list[PlanLine]] = {}
+    for item in lines:
+        companies.setdefault(item.entity, []).append(replace(item.line, company=""))
+    return {
+        "total": sum(item.line.count for item in lines),
+        "companies": [
+            {
+                "name": data_map.entities[key].name(language) if key in data_map.entities else key,
+                "count": sum(line.count for line in found),
+                "lines": found,
+            }
+            for key, found in companies.items()
+        ],
+        "released": _released(holds, data_map=data_map, language=language, since=since),
+    }
+
+
+def _released(
+    holds: Iterable[Hold], *, data_map: DataMap, language: str, since: datetime | None
+) -> list[dict[str, Any]]:
+    """What went because its date had come; a hold whose date was only moved is not among it."""
     make = _LineMaker(data_map, language)
     found: dict[tuple[str, date], int] = {}
     for hold in holds:
-        if hold.released_at is None or hold.last_day is None or hold.released_at < now - LATELY:
+        if hold.released_at is None or hold.last_day is None or (since and hold.released_at < since):
             continue
         day = local_day(hold.released_at)
         if hold.last_day < day:

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path, register_converter
 
 from rights.kernel.states import Kind
-from rights.web import asking, following, for_others, home, packages, unproved
+from rights.web import asking, following, for_others, home, packages, receipts, unproved, verify
 
 app_name = "rights"
 
@@ -47,6 +47,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("received/<str:token>/", packages.received, name="received"),
     path("received/<str:token>/copy.zip", packages.received_file, name="received_file"),
     path("requests/<uuid:pk>/receipt/", following.receipt, name="receipt"),
+    path("requests/<uuid:pk>/receipts/<uuid:number>/", receipts.signed_receipt, name="signed_receipt"),
+    path("requests/<uuid:pk>/receipts/<uuid:number>/file/", receipts.receipt_file, name="receipt_file"),
+    path("requests/<uuid:pk>/receipts/<uuid:number>/key/", receipts.receipt_secret, name="receipt_secret"),
+    path("verify/", verify.verify, name="verify"),
+    path("verify/verify_receipt.py", verify.script, name="verify_script"),
+    path("verify/heads/<int:number>.json", verify.head, name="head"),
+    path("verify/heads/<int:old>-<int:new>.json", verify.extension, name="extension"),
+    path(".well-known/did.json", verify.keys, name="keys"),
+    path("status/", verify.status, name="status"),
     path("consents/", following.consents, name="consents"),
     path("notices/", following.notices, name="notices"),
     path("notices/<int:pk>/", following.notice, name="notice"),

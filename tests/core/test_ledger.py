@@ -17,9 +17,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
-from portal.core import keyring, ledger, rls
-from portal.core.models import LedgerEntry, LedgerHead, LedgerLeaf
+from portal.core import keyring, ledger, rls, verify_receipt
+from portal.core.models import LedgerEntry, LedgerHead, LedgerLeaf, LedgerNode
 from tests.accounts.people import AsRole
+from tests.core.test_merkle import mth
 
 RunSql = Callable[..., list[tuple[Any, ...]]]
 Connect = Callable[[str], "AbstractContextManager[psycopg.Connection[Any]]"]
@@ -108,7 +109,7 @@ def test_floats_are_refused_as_programs_write_them_differently(db: None) -> None
 
 
 @pytest.mark.parametrize("role", ["owner", "web", "staff", "worker"])
-@pytest.mark.parametrize("table", ["core_ledgerentry", "core_ledgerleaf", "core_ledgerhead"])
+@pytest.mark.parametrize("table", ["core_ledgerentry", "core_ledgerleaf", "core_ledgernode", "core_ledgerhead"])
 @pytest.mark.parametrize("statement", ["UPDATE {} SET hash = hash", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_no_role_changes_or_removes(db: None, as_role: Connect, role: str, table: str, statement: str) -> None:
     statement = statement.replace("hash = hash", "root = root") if table == "core_ledgerhead" else statement
@@ -175,29 +176,6 @@ def test_chains_do_not_wait_for_each_other(db: None, as_role: Connect) -> None:
 # --- the tree and its heads
 
 
-def naive_root(leaves: list[bytes]) -> bytes:
-    """RFC 6962, section 2.1, word by word."""
-    if not leaves:
-        return sha256(b"").digest()
-    if len(leaves) == 1:
-        return sha256(b"\x00" + leaves[0]).digest()
-    split = 1
-    while split * 2 < len(leaves):
-        split *= 2
-    return sha256(b"\x01" + naive_root(leaves[:split]) + naive_root(leaves[split:])).digest()
-
-
-def test_the_tree_is_that_of_rfc_6962_at_every_size() -> None:
-    tree = ledger.Tree()
-    leaves: list[bytes] = []
-    assert tree.root() == naive_root([])
-    for number in range(70):
-        leaves.append(sha256(bytes([number])).digest())
-        tree.add(leaves[-1])
-        assert tree.root() == naive_root(leaves)
-        assert len(tree.peaks) == tree.size.bit_count()
-
-
 def test_a_checkpoint_numbers_what_is_new_and_signs_it(django_as: AsRole) -> None:
     chain = uuid4()
     add(chain, count=3)
@@ -209,7 +187,7 @@ def test_a_checkpoint_numbers_what_is_new_and_signs_it(django_as: AsRole) -> Non
     assert (first.number, first.size, second.number, second.size) == (1, 3, 2, 5)
     with django_as("owner"):
         hashes = [bytes(value) for value in LedgerLeaf.objects.order_by("number").values_list("hash", flat=True)]
-    assert bytes(second.root) == naive_root(hashes)
+    assert bytes(second.root) == mth(hashes)
     keyring.verify_keys()[second.key].verify(bytes(second.signature), ledger._message_of(second))
 
 
@@ -257,6 +235,66 @@ def test_nothing_is_missed_when_transaction_numbers_start_again(django_as: AsRol
     add(chain)
     assert checkpoint(django_as)
     assert verify(django_as).sound
+
+
+def test_every_entry_is_proved_under_the_first_head_that_covers_it(django_as: AsRole) -> None:
+    """By the web role, across a kept node: 256 entries are a full subtree."""
+    chain, other = uuid4(), uuid4()
+    entries = add(chain, count=200)
+    first = checkpoint(django_as)
+    entries += add(other, count=120)
+    second = checkpoint(django_as)
+    assert first
+    assert second
+    with django_as("web"):
+        rls.reset()
+        for number, entry in enumerate(entries):
+            found = ledger.prove(entry)
+            assert found
+            assert found.index == number
+            assert found.head["number"] == (1 if number < 200 else 2)
+            leaf = sha256(b"\x00" + bytes(entry.hash)).digest()
+            root = verify_receipt.root_of(leaf, index=number, size=found.head["size"], path=found.path)
+            assert root == found.head["root"]
+        assert ledger.prove_extension(old=1, new=2)
+        assert ledger.prove_extension(old=2, new=2) == []
+        assert ledger.prove_extension(old=2, new=1) is None
+        assert ledger.prove_extension(old=1, new=3) is None
+
+
+def test_an_entry_that_no_head_covers_has_no_proof_yet(db: None) -> None:
+    (entry,) = add(uuid4())
+    assert ledger.prove(entry) is None
+
+
+def test_nodes_are_kept_once_for_each_full_subtree(django_as: AsRole) -> None:
+    chain = uuid4()
+    for count in (255, 1, 300):
+        add_to(chain, count)
+        checkpoint(django_as)
+    with django_as("owner"):
+        hashes = [bytes(value) for value in LedgerLeaf.objects.order_by("number").values_list("hash", flat=True)]
+        kept = list(LedgerNode.objects.order_by("number").values_list("level", "number", "hash"))
+    assert [(level, number, bytes(digest)) for level, number, digest in kept] == [
+        (1, 0, mth(hashes[:256])),
+        (1, 1, mth(hashes[256:512])),
+    ]
+
+
+def test_a_proof_that_an_altered_node_makes_wrong_is_not_handed_out(django_as: AsRole, owner_sql: RunSql) -> None:
+    chain = uuid4()
+    add_to(chain, 257)
+    checkpoint(django_as)
+    entries = ledger.read_chain(chain)
+    assert ledger.prove(entries[256])
+    tamper(owner_sql, "UPDATE core_ledgernode SET hash = sha256('forged')")
+    assert ledger.prove(entries[256]) is None
+    assert ledger.prove(entries[0]), "its path needs no kept node"
+
+
+def add_to(chain: UUID, count: int) -> None:
+    for _ in range(count):
+        ledger.append(chain=chain, kind="x", body={}, now=NOW)
 
 
 def test_two_checkpoints_at_once_make_one_head(django_as: AsRole, as_role: Connect) -> None:
@@ -313,7 +351,7 @@ def test_an_edited_entry_with_its_hash_made_to_fit_is_found(
     with django_as("owner"):
         entry = ledger.read_chain(chain)[-1]
     message = ledger.entry_message(
-        chain=str(chain), seq=4, at=ledger._micros(entry.at), kind=entry.kind,
+        chain=str(chain), seq=4, at=ledger.micros(entry.at), kind=entry.kind,
         previous=bytes(entry.previous).hex(), commitments="{}", body='{"forged":true}',
     )  # fmt: skip
     digest = sha256(message).hexdigest()
@@ -385,6 +423,38 @@ def test_a_forged_export_is_found(chains: list[UUID], django_as: AsRole) -> None
     assert "The exported head 000001.json is not one that this ledger signed." in verify(django_as).problems
 
 
+def test_a_head_signed_anew_over_an_edited_entry_is_found(
+    chains: list[UUID], django_as: AsRole, owner_sql: RunSql
+) -> None:
+    """By somebody who has the database and the signing key, and makes entry, leaves, root and signature all agree: the
+    head that was exported before remains."""
+    chain = chains[2]
+    with django_as("owner"):
+        entry = ledger.read_chain(chain)[-1]
+    message = ledger.entry_message(
+        chain=str(chain), seq=4, at=ledger.micros(entry.at), kind=entry.kind,
+        previous=bytes(entry.previous).hex(), commitments="{}", body='{"forged":true}',
+    )  # fmt: skip
+    digest = sha256(message).hexdigest()
+    tamper(
+        owner_sql,
+        f"""UPDATE core_ledgerentry SET body = '{{"forged":true}}', hash = '\\x{digest}' WHERE id = {entry.pk};
+        UPDATE core_ledgerleaf SET hash = '\\x{digest}' WHERE entry_id = {entry.pk}""",
+    )
+    with django_as("owner"):
+        hashes = [bytes(value) for value in LedgerLeaf.objects.order_by("number").values_list("hash", flat=True)]
+        head = LedgerHead.objects.get(number=2)
+        head.root = mth(hashes)
+        signature = keyring.signing_key().sign(ledger._message_of(head)).hex()
+    tamper(
+        owner_sql,
+        f"UPDATE core_ledgerhead SET root = '\\x{mth(hashes).hex()}', signature = '\\x{signature}' WHERE number = 2",
+    )
+    problems = verify(django_as).problems
+    assert "Head 2 differs from its exported copy." in problems
+    assert "The tree of 12 entries does not come to exported head 2." in problems
+
+
 def test_entries_after_the_last_head_are_counted_as_unproven(
     chains: list[UUID], django_as: AsRole, owner_sql: RunSql
 ) -> None:
@@ -406,6 +476,21 @@ def test_heads_signed_before_the_key_rotated_still_hold(
     keyring.rotate("sign")
     add(uuid4())
     assert checkpoint(django_as)
+    assert verify(django_as).sound
+
+
+def test_heads_hold_after_the_key_that_signed_them_was_retired(
+    db: None, django_as: AsRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its private half is gone for good; the public one stays."""
+    add(uuid4())
+    head = checkpoint(django_as)
+    old = keyring.current_version("sign")
+    keyring.rotate("sign")
+    keyring.retire("sign", old)
+    assert head
+    assert head.key in keyring.verify_keys()
+    assert str(old) not in json.loads((Path(settings.DATA_DIR) / "keyring.json").read_text())["sign"]["keys"]
     assert verify(django_as).sound
 
 
