@@ -83,7 +83,7 @@ def advance(*, request_id: UUID, now: datetime) -> None:
         for _ in range(MAX_ROUNDS):
             request = Request.objects.select_related("subject", "filed_by").get(pk=request_id)
             if not _advance_once(request, look):
-                return
+                break
     except StaleRequest as stale:
         # Another worker was first; what is left to do is its, or the next tick's.
         log.info("advance_stale", request=str(request_id), reason=str(stale))

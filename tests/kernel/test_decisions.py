@@ -62,6 +62,11 @@ MORE = {
     "OK.NOTHING_HELD",
     "SHARED.OWNERS",
     "SYSTEM.UNKNOWN",
+    # What an access package names as left out, beside what is anonymised.
+    "OMIT.UNANSWERED",
+    "OMIT.NOT_ASKED",
+    "OMIT.DERIVED",
+    "OMIT.BASIS",
     # The ends of a quoted fee that was not accepted.
     "FEE.DECLINED",
     "FEE.UNANSWERED",

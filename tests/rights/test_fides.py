@@ -232,3 +232,19 @@ def test_a_misspelt_identity_that_nothing_is_planned_by_is_no_fault() -> None:
     assert (fault.file, fault.key) == ("datasets/0.yml", "shop.eu.person.mail")
     assert fault.reason == "identiy is not known."
     assert fault.remedy.startswith("Did you mean identity?")
+
+
+# What examples in the project's own folder use and none above does: nulls for everything, overrides of masks beside
+# `fides_meta` and in it, the older `fidesops_meta`, categories of an older taxonomy.
+RARE = sorted((FOLDER.parent / "fides_rare").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", RARE, ids=lambda path: path.stem)
+def test_the_rarer_keys_of_the_format_parse_too(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    stated = {
+        f"{dataset['fides_key']}.{collection['name']}"
+        for dataset in yaml.safe_load(text)["dataset"]
+        for collection in dataset["collections"]
+    }
+    assert {item.collection for item in read(text).unplanned} == stated

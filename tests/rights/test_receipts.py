@@ -327,7 +327,8 @@ def test_receipts_still_check_after_their_key_was_rotated_and_retired(shop: Shop
     assert codes(text) == []
     assert codes(file_of(done, "fulfilment")) == []
     published = verify_receipt.read_keys(json.dumps(receipts.publish_keys()).encode())
-    assert set(published) == {old, keyring.signing_key_id()}
+    # With those that tests before this one retired: a public key is never forgotten.
+    assert {old, keyring.signing_key_id()} <= set(published)
 
 
 def run(*arguments: Path | str) -> tuple[int, str]:
