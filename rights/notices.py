@@ -210,6 +210,13 @@ TEMPLATES: dict[str, Template] = {
         "Case {reference} is late",
         "The limit was {due}. The person has been told, with the ways to complain. Please work it now.",
     ),
+    "handover_late": Template(
+        "案件 {reference}：{zh} 没有按时答复",
+        "{due} 之前应当告知对方或收到答复，现在仍没有。请在工作台的任务里查看并催办；申请人看得到还没有答复。",
+        "Case {reference}: {en} has not answered in time",
+        "By {due} it should have been told or have answered. Look at the task on the desk and press for it; the person "
+        "can see that there is no answer yet.",
+    ),
     "check_owed": Template(
         "案件 {reference} 的阻碍没有按时复查",
         "自 {day} 起应当复查，24 小时内没有查到结果。请检查相关系统和定时任务；查到之前，申请人一直在等。",

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, Sum
 
+from rights.actions.handovers import attend, tell_recipients
 from rights.actions.steps import (
     LEASE,
     LOOK_AGAIN,
@@ -48,6 +49,7 @@ MAX_ROUNDS = 20
 
 def advance(*, request_id: UUID, now: datetime) -> None:
     """Take a request as far as it goes now. Harmless to call at any time, by any number of workers."""
+    attend(request_id, now=now)
     try:
         for _ in range(MAX_ROUNDS):
             request = Request.objects.select_related("subject", "filed_by").get(pk=request_id)
@@ -199,9 +201,11 @@ def finish_round(request: Request, *, now: datetime) -> bool:
     """All steps are done: go on with what has come free, wait for what blocks, or close."""
     if open_steps(request).exists():
         return False
+    told = tell_recipients(request, now=now)
     kind = Kind(request.kind)
     if kind in {Kind.ACCESS, Kind.CORRECTION}:
-        close(request, plan=None, now=now)
+        if told:
+            close(request, plan=None, now=now)
         return False
     fresh = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=WORKER_WAIT)
     if fresh.unknown:
@@ -211,7 +215,7 @@ def finish_round(request: Request, *, now: datetime) -> bool:
         return True
     if fresh.of(Fate.BLOCKED):
         defer(request, plan=fresh, now=now)
-    else:
+    elif told:
         close(request, plan=fresh, now=now)
     return False
 

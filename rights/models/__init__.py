@@ -4,6 +4,7 @@ from rights.models.calendar import CalendarYear, KindLimit
 from rights.models.consent import ConsentEvent, CorrectionRecord
 from rights.models.datamap import DataMapVersion
 from rights.models.handling import Fee, PolicyVersion, Proof
+from rights.models.handovers import Evidence, Handover
 from rights.models.messages import Notice
 from rights.models.requests import Batch, Decision, Event, Move, Package, Question, Request, Step
 from rights.models.retention import (
@@ -23,7 +24,9 @@ __all__ = [
     "DataMapVersion",
     "Decision",
     "Event",
+    "Evidence",
     "Fee",
+    "Handover",
     "Hold",
     "HoldRevision",
     "KindLimit",
