@@ -143,10 +143,12 @@ TEMPLATES: dict[str, Template] = {
     ),
     "closed": Template(
         "申请 {reference} 已办完",
-        "删了什么、保留什么、保留到哪一天，都写在申请页面里。到期的部分我们自己删除，你不用再申请。" + _RIGHTS,
+        "删了什么、保留什么、保留到哪一天，还有收到过你信息的各方是否已被告知和确认，都写在申请页面里。"
+        "到期的部分我们自己删除，你不用再申请。" + _RIGHTS,
         "Request {reference} is done",
-        "What was erased, what is kept and until which day is on the page of your request. What is kept is erased by "
-        "us when its day has passed. " + _RIGHTS_EN,
+        "What was erased, what is kept and until which day, and whether those who received your data were told and "
+        "have confirmed, is on the page of your request. What is kept is erased by us when its day has passed. "
+        + _RIGHTS_EN,
     ),
     "package": Template(
         "申请 {reference}：你的资料可以下载了",

@@ -105,12 +105,14 @@ def tell_recipients(request: Request, *, now: datetime, released: Iterable[str] 
         _collect(collection, "erase", _names_in(collection, data_map), data_map, touched, parties)
     if not touched:
         return True
-    told: dict[tuple[str, str], set[str]] = {}
+    told: dict[tuple[str, str], list[list[str]]] = {}
     for party, act, collections in request.handovers.filter(step=None).values_list("party", "act", "collections"):
-        told.setdefault((party, act), set()).update(collections)
+        told.setdefault((party, act), []).append(collections)
     for (key, act), collections in touched.items():
-        if fresh := sorted(collections - told.get((key, act), set())):
-            _make(request, party=parties[key], act=act, due_on=due_on, now=now, collections=fresh)
+        before = told.get((key, act), [])
+        if fresh := sorted(collections.difference(*before)):
+            # Numbered by what was read here: of two workers who have read the same, one writes.
+            _make(request, party=parties[key], act=act, due_on=due_on, now=now, collections=fresh, ordinal=len(before))
     waiting = request.handovers.filter(step=None, state=Handover.State.READY).exclude(channel="manual")
     for handover in waiting:
         _attend(handover, data_map=data_map, now=now)
@@ -153,11 +155,14 @@ def _make(
     now: datetime,
     step: Step | None = None,
     collections: Sequence[str] = (),
+    ordinal: int = 0,
 ) -> None:
     """Write the handover, unless another worker has or one that is not returned stands for the step already."""
-    earlier = request.handovers.filter(party=party.key[:160], act=act)
-    if step and earlier.filter(step=step).exclude(state=Handover.State.RETURNED).exists():
-        return
+    if step:
+        earlier = step.handovers.all()
+        if earlier.exclude(state=Handover.State.RETURNED).exists():
+            return
+        ordinal = earlier.count()
     handover = Handover(
         request=request,
         step=step,
@@ -166,7 +171,7 @@ def _make(
         act=act,
         channel=channel_for(party, act),
         collections=list(collections),
-        ordinal=earlier.count(),
+        ordinal=ordinal,
         due_on=due_on,
         created_at=now,
         not_before=now,

@@ -18,7 +18,7 @@ from rights.actions.handovers import OPEN, TELL_DAYS, as_told, ask_of, facts_of,
 from rights.actions.review import CannotDecide
 from rights.connectors.base import Answer, ConnectorError, Outcome
 from rights.connectors.registry import reach
-from rights.datamap import load_live_map
+from rights.datamap import Text, load_live_map
 from rights.kernel.clock import local_day
 from rights.models import Evidence, Handover
 from rights.transitions import StaleRequest, record
@@ -50,8 +50,7 @@ def record_told(handover: Handover, *, staff: User, now: datetime) -> None:
     _require_mine(handover, staff)
     if handover.step_id or handover.channel != "manual":
         raise CannotDecide(_("Only a recipient that is written to is told by hand."))
-    party = load_live_map().party(handover.party)
-    days = party.days if party else TELL_DAYS
+    days = load_live_map().recipient(Text(handover.name["zh"], handover.name["en"])).days
     with transaction.atomic():
         if not Handover.objects.filter(pk=handover.pk, state=Handover.State.READY).update(
             **as_told(handover, days=days, now=now)

@@ -31,7 +31,7 @@ from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import local_day
 from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
-from rights.models import Request, Step
+from rights.models import Handover, Request, Step
 from rights.queries import QUEUE_PAGE, QUEUE_VIEWS, due_of, open_fee, queue, queue_counts, queue_order, stored_plan
 from rights.transitions import StaleRequest
 from rights.web import person_of
@@ -55,6 +55,7 @@ from rights.web.present_case import (
     refusal_letter,
     verification_words,
 )
+from rights.web.present_handovers import present_tasks
 from rights.web.present_request import present_asked
 
 COUNT_BOUND = 1000
@@ -383,6 +384,8 @@ def _show_case(
             "plan": present_case_plan(item, plan, data_map) if plan else None,
             "judge": present_judgements(item, plan=plan, data_map=data_map),
             "steps": steps,
+            "tasks": present_tasks(_tasks_of(item), today=local_day(now)),
+            "asked_parties": _asked_parties(plan, data_map),
             "failed": [step for step in steps if step.retry_url] if can(reviewer, "request.decide") else [],
             "events": present_events(item, data_map),
             "can_decide": not locked,
@@ -399,6 +402,18 @@ def _show_case(
         },
         status=status,
     )
+
+
+def _tasks_of(item: Request) -> "QuerySet[Handover, Handover]":
+    """What was passed on for the case."""
+    found = Handover.objects.filter(request=item).select_related("request__subject", "owner").defer("note")
+    return found.order_by("due_on", "id")
+
+
+def _asked_parties(plan: Plan | None, data_map: DataMap) -> list[str]:
+    """The systems that an approval asks, as nobody can count what they hold."""
+    language = get_language() or "zh-hans"
+    return [data_map.asked[key].name(language) for key in plan.asked if key in data_map.asked] if plan else []
 
 
 def _take_url(item: Request, reviewer: User) -> str:

@@ -46,6 +46,7 @@ from rights.transitions import StaleRequest
 from rights.web import samples
 from rights.web.for_others import about_request, asker_required, followed_requests, require_covered, whose
 from rights.web.present import PlanLine, listed_parties, present_plan
+from rights.web.present_handovers import present_passed
 from rights.web.present_progress import (
     check_code,
     group_holds,
@@ -148,7 +149,8 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         ),
         "steps": present_steps(item, plan=plan, data_map=data_map, language=language),
         "outcome": outcome,
-        "plan": planned if planned and (planned.total or planned.unknown) else None,
+        "passed": present_passed(item, language=language, today=local_day(now)),
+        "plan": planned if planned and (planned.total or planned.unknown or planned.asked) else None,
         "decision": present_decision(item, language=language),
         "events": present_events(item, user=_me(request), data_map=data_map, language=language),
         "messages_thread": present_messages(item, user=_me(request)),

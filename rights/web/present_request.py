@@ -253,7 +253,19 @@ class Told:
     link: str = ""
 
 
-HIDDEN = frozenset({"claimed", "released_case", "retried", "warned", "step_dead", "check_owed"})
+HIDDEN = frozenset(
+    {
+        "claimed",
+        "released_case",
+        "retried",
+        "warned",
+        "step_dead",
+        "check_owed",
+        "handover_late",
+        "evidence",
+        "told_again",
+    }
+)
 """What staff do among themselves; a person is told what comes of it."""
 
 
@@ -406,6 +418,18 @@ def _breached(words: _Words, event: Event) -> str:
     return _("We did not finish by %(day)s. That is our failure.") % {"day": day}
 
 
+def _passed_on(words: _Words, event: Event) -> str:
+    """Whom it was passed on to, and what they said."""
+    values = {"name": event.body["name"]["en" if words.language.startswith("en") else "zh"]}
+    match event.kind:
+        case "told":
+            return _("Passed on to %(name)s.") % values
+        case "confirmed":
+            return _("%(name)s confirmed that it is done.") % values
+        case _:
+            return _("%(name)s could not do it or did not agree; a case worker looks into it.") % values
+
+
 _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
     "submitted": _submitted,
     "to_review": lambda words, event: _("Checked; a case worker decides."),
@@ -435,6 +459,9 @@ _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
         "The approval was taken back before anything was done; a case worker looks again."
     ),
     "closed": _closed,
+    "told": _passed_on,
+    "confirmed": _passed_on,
+    "returned": _passed_on,
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from portal.core import ledger
-from rights.actions import tasks
+from rights.actions import handovers, tasks
 from rights.actions.datamap import store_documents
 from rights.actions.handovers import take_callback
 from rights.actions.review import CannotDecide, retry_step
@@ -427,11 +427,27 @@ def test_a_recipient_that_refuses_is_written_to_instead(shop: Shop, hook: Hook) 
 
 def test_of_two_workers_one_asks(shop: Shop, hook: Hook) -> None:
     hook.mood, hook.later = "slow", "called"
-    load(shop, recipients={"hook": HOOK}, recipients_of={"shop.visit": ["hook"]})
+    load(shop, recipients={"hook": HOOK}, recipients_of={"shop.visit": ["hook"], "shop.orders": [BANKS]})
     request = shop.approve(_with_customer(shop), now=NOW)
     shop.in_threads(*[lambda: shop.advance(request, now=LATER) for _ in range(3)])
     shop.advance(request, now=LATER)
     assert len([method for method, _path in hook.calls if method == "POST"]) == 1
+    assert sorted(request.handovers.values_list("party", flat=True)) == ["Banks", "hook"]
+
+
+def test_a_worker_that_has_read_before_another_wrote_tells_nobody_twice(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(shop, recipients_of={"shop.orders": [BANKS]})
+    real = handovers._make
+
+    def late(request: Request, **fields: Any) -> None:
+        real(request, **fields)  # the other worker, which has read the same
+        real(request, **fields)
+
+    monkeypatch.setattr(handovers, "_make", late)
+    request = deletion(shop)
+    assert list(request.handovers.values_list("party", flat=True)) == ["Banks"]
 
 
 def _with_customer(shop: Shop) -> Request:
