@@ -153,10 +153,12 @@ TEMPLATES: dict[str, Template] = {
     ),
     "closed": Template(
         "申请 {reference} 已办完",
-        "删了什么、保留什么、保留到哪一天，都写在申请页面里。到期的部分我们自己删除，你不用再申请。{also}" + _RIGHTS,
+        "删了什么、保留什么、保留到哪一天，还有收到过你信息的各方是否已被告知和确认，都写在申请页面里。"
+        "到期的部分我们自己删除，你不用再申请。{also}" + _RIGHTS,
         "Request {reference} is done",
-        "What was erased, what is kept and until which day is on the page of your request. What is kept is erased by "
-        "us when its day has passed. {also}" + _RIGHTS_EN,
+        "What was erased, what is kept and until which day, and whether those who received your data were told and "
+        "have confirmed, is on the page of your request. What is kept is erased by us when its day has passed. {also}"
+        + _RIGHTS_EN,
         Also(
             "backups",
             "删除的信息在备份里已隔离、不再使用，最迟在 {backups} 清除。",
@@ -269,6 +271,13 @@ TEMPLATES: dict[str, Template] = {
         "期限是 {due}。已告诉申请人，并告知投诉途径。请立即处理。",
         "Case {reference} is late",
         "The limit was {due}. The person has been told, with the ways to complain. Please work it now.",
+    ),
+    "handover_late": Template(
+        "案件 {reference}：{zh} 没有按时答复",
+        "{due} 之前应当告知对方或收到答复，现在仍没有。请在工作台的任务里查看并催办；申请人看得到还没有答复。",
+        "Case {reference}: {en} has not answered in time",
+        "By {due} it should have been told or have answered. Look at the task on the desk and press for it; the person "
+        "can see that there is no answer yet.",
     ),
     "check_owed": Template(
         "案件 {reference} 的阻碍没有按时复查",

@@ -17,7 +17,7 @@ from accounts.models import User
 from rights.blockers import blocks_cancellation, read_blockers, read_relationships, systems_to_ask_first
 from rights.connectors.base import Anchor, ConnectorError, FateCount, Key, Policy, Seed, Snapshot, Term
 from rights.connectors.registry import connect, open_snapshot
-from rights.datamap import Collection, DataMap, Edge, Predicate
+from rights.datamap import Collection, DataMap, Edge, Party, Predicate
 from rights.kernel.clock import local_day
 from rights.kernel.plan import GOING, BlockerFact, Fate, Line, Plan
 from rights.kernel.retention import Bound, Effect, Exemption, Rule, cutoff, governing, last_day
@@ -147,7 +147,19 @@ def make_plan(
         running=tuple(sorted(running)),
         backups=_backups(lines, data_map),
         omitted=tuple(key for key, item in data_map.collections.items() if matter.leaves_out(item)),
+        asked=tuple(party.key for party, _act in parties_asked(matter, data_map)),
     )
+
+
+def parties_asked(matter: Matter, data_map: DataMap) -> list[tuple[Party, str]]:
+    """The systems without a connection that the request reaches, each with what it is asked for."""
+    acts = {Kind.DELETION: "erase", Kind.CANCELLATION: "erase", Kind.CORRECTION: "correct"}
+    act = acts.get(matter.kind, "")
+    return [
+        (party, act)
+        for party in data_map.asked.values()
+        if act in party.acts and (not matter.entities or party.entity in matter.entities)
+    ]
 
 
 def is_retained(item: Collection) -> bool:

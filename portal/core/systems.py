@@ -17,9 +17,25 @@ class UnknownSystem(LookupError):
         super().__init__(f"The address of the system {name!r} is not known: set {self.variable}.")
 
 
-def variable_for(name: str) -> str:
-    """The environment variable that holds the address of the system `name`."""
-    return f"SYSTEM_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_URL"
+class Unset(LookupError):
+    """Something that a system needs and nobody has set."""
+
+    def __init__(self, name: str, setting: str) -> None:
+        self.variable = variable_for(name, setting)
+        super().__init__(f"The system {name!r} needs {self.variable}: set it.")
+
+
+def variable_for(name: str, setting: str = "URL") -> str:
+    """The environment variable that holds the address, or another setting, of the system `name`."""
+    return f"SYSTEM_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_{setting}"
+
+
+def system_setting(name: str, setting: str, *, default: str | None = None) -> str:
+    """A secret, or the path of a key file, of the system `name`. Raises Unset where there is no default."""
+    value = os.environ.get(variable_for(name, setting)) or default
+    if value is None:
+        raise Unset(name, setting)
+    return value
 
 
 def system_url(name: str) -> str:

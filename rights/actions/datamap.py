@@ -124,7 +124,8 @@ def _require_own_systems(parsed: DataMap, *, name: str) -> None:
     """Two maps of one system would each erase by their own rules; the later one would silently win."""
     faults = []
     for other in DataMapVersion.objects.filter(live=True).exclude(name=name).order_by("name"):
-        systems = parse_documents(other.documents).systems
+        live = parse_documents(other.documents)
+        systems = {**live.systems, **live.asked}
         faults += [
             Fault(
                 GOVERNANCE,
@@ -132,7 +133,7 @@ def _require_own_systems(parsed: DataMap, *, name: str) -> None:
                 f"{key} is a system of the live map {other.name} already.",
                 f"Load it under the name {other.name}, or give the system another name.",
             )
-            for key in parsed.systems
+            for key in {**parsed.systems, **parsed.asked}
             if key in systems
         ]
     if faults:

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models import F, Sum
 
 from rights.actions import gates
+from rights.actions.handovers import attend, tell_recipients
 from rights.actions.steps import (
     LEASE,
     LOOK_AGAIN,
@@ -78,6 +79,7 @@ class Look:
 
 def advance(*, request_id: UUID, now: datetime) -> None:
     """Take a request as far as it goes now. Harmless to call at any time, by any number of workers."""
+    attend(request_id, now=now)
     look = Look(now)
     try:
         for _ in range(MAX_ROUNDS):
@@ -246,9 +248,11 @@ def finish_round(request: Request, look: Look) -> bool:
     now = look.now
     if open_steps(request).exists():
         return False
+    told = tell_recipients(request, now=now)
     kind = Kind(request.kind)
     if kind in {Kind.ACCESS, Kind.CORRECTION}:
-        close(request, plan=None, now=now)
+        if told:
+            close(request, plan=None, now=now)
         return False
     fresh = make_plan(look.matter(request), data_map=look.data_map, rules=look.rules, now=now, wait=WORKER_WAIT)
     if fresh.unknown:
@@ -258,7 +262,7 @@ def finish_round(request: Request, look: Look) -> bool:
         return True
     if fresh.of(Fate.BLOCKED):
         defer(request, plan=fresh, now=now)
-    else:
+    elif told:
         close(request, plan=fresh, now=now)
     return False
 

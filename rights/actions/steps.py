@@ -22,6 +22,7 @@ from django.db.models import Max
 from portal.core import keyring
 from rights.actions import gates, packages
 from rights.actions.erasures import log_of
+from rights.actions.handovers import ASK, ask_party, parties_to_ask, tell_recipients
 from rights.actions.keys import from_plain, open_keys, seal_keys, to_plain
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
 from rights.connectors.base import HeldGroup, Key, Policy, Refused, Snapshot, Unavailable
@@ -111,7 +112,9 @@ def make_steps(
     made: list[Step] = []
 
     def add(verb: str, collection: str, *, expected: int = 0, **params: Any) -> None:
-        system = data_map.collections[collection].system if collection in data_map.collections else "portal"
+        # A system that is asked is one of its own: nothing else waits for it.
+        alone = collection if verb == ASK else "portal"
+        system = data_map.collections[collection].system if collection in data_map.collections else alone
         made.append(
             Step(
                 request=request,
@@ -126,6 +129,8 @@ def make_steps(
             )
         )
 
+    for party, act in parties_to_ask(request, plan=plan, matter=matter, data_map=data_map):
+        add(ASK, party.key, act=act)
     match matter.kind:
         case Kind.ACCESS:
             add("export", "package", expected=plan.total)
@@ -197,6 +202,7 @@ def run_step(work: Work) -> int:
         "hold": _hold,
         "restrict": _hold,
         "release": _release,
+        ASK: _ask,
     }
     if keys := work.step.params.get("keys"):
         found = {work.step.collection: tuple(from_plain(keys))}
@@ -374,6 +380,13 @@ def _look_again_tomorrow(work: Work) -> None:
         )
 
 
+def _ask(work: Work) -> int:
+    count = ask_party(work.step, request=work.request, data_map=work.data_map, now=work.now)
+    if count is None:
+        raise Postponed("It has not confirmed yet.")
+    return count
+
+
 def _release(work: Work) -> int:
     """Erase what has lapsed and settle the holds with what the triggers say now."""
     step = work.step
@@ -384,6 +397,8 @@ def _release(work: Work) -> int:
         if reading.policies[step.collection].fixed is not None:
             raise Postponed("A fact stands in the way of the release.")
     gone = _erase(work)
+    if gone:
+        tell_recipients(work.request, released=[step.collection], now=work.moment())
     with open_reading(work.matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
         snapshot,
         reading,

@@ -14,6 +14,7 @@ from portal.core import ledger, outbox
 from portal.core.models import beat
 from rights.actions import exceptions, retention
 from rights.actions.fees import lapse_fees
+from rights.actions.handovers import watch_handovers
 from rights.actions.hold import report_orphans, schedule_releases
 from rights.actions.packages import expire_packages, sweep_files
 from rights.actions.proofs import watch_proofs
@@ -48,6 +49,7 @@ def tick(*, now: datetime, dispatch: Callable[[Request], None]) -> dict[str, int
         "orphaned": lambda: report_orphans(now=now),
         "proofs": lambda: watch_proofs(now=now),
         "fees": lambda: lapse_fees(now=now),
+        "handed": lambda: watch_handovers(dispatch, now=now),
         "advanced": lambda: _dispatch_due(dispatch, now=now),
         "sent": lambda: send_notices(now=now),
         "expired": lambda: expire_packages(now=now) + sweep_files(),

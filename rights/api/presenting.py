@@ -9,9 +9,10 @@ from rights.kernel.calendar import Calendar
 from rights.kernel.decisions import LEGAL_SECRECY, REASONS
 from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
 from rights.kernel.states import State
-from rights.models import Request
+from rights.models import Handover, Request
 from rights.queries import due_if_any
 from rights.web.present import shown_values
+from rights.web.present_handovers import name_of
 
 TAKEN_BACK = {"zh": "你已撤回这项申请。", "en": "You took this request back."}
 
@@ -54,7 +55,22 @@ def describe_plan(plan: Plan, *, language: str) -> dict[str, Any]:
         "lines": [_describe_line(line, data_map, language=language) for line in plan.lines],
         "blockers": [_describe_blocker(fact, data_map, language=language) for fact in plan.blockers],
         "unknown": list(plan.unknown),
+        "asked": list(plan.asked),
         "legal_secrecy": LEGAL_SECRECY.text(language),
+    }
+
+
+def describe_handover(item: Handover, *, language: str) -> dict[str, Any]:
+    """Somebody whom a request was passed on to, and what they said so far."""
+    return {
+        "name": name_of(item, language),
+        "role": "recipient" if item.step_id is None else "system",
+        "act": item.act,
+        "progress": item.state,
+        "due_on": item.due_on,
+        "told_at": item.sent_at,
+        "answered_at": item.settled_at,
+        "count": item.count,
     }
 
 

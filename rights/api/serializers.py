@@ -257,7 +257,29 @@ class Plan(serializers.Serializer[Any]):
         max_length=MANY,
         help_text="Systems that did not answer; what they hold is not in the counts.",
     )
+    asked = serializers.ListField(
+        child=serializers.CharField(max_length=KEY_LENGTH, help_text="Key of a system."),
+        max_length=MANY,
+        help_text="Systems nobody can look into; they are asked to act, and what they hold is not in the counts.",
+    )
     legal_secrecy = serializers.CharField(max_length=TEXT_LENGTH, help_text="The same sentence for everybody.")
+
+
+class PassedOn(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=TEXT_LENGTH, help_text="Who was asked or told.")
+    role = serializers.ChoiceField(
+        choices=["system", "recipient"], help_text="A system of ours, or somebody who received the data."
+    )
+    act = serializers.ChoiceField(choices=["erase", "correct", "stop"], help_text="What for.")
+    progress = serializers.ChoiceField(
+        choices=["ready", "sent", "confirmed", "returned"], help_text="How far it is; `sent`: told, not answered yet."
+    )
+    due_on = serializers.DateField(help_text="By when they are told or, once told, have to answer.")
+    told_at = serializers.DateTimeField(allow_null=True, help_text="When they were told.")
+    answered_at = serializers.DateTimeField(allow_null=True, help_text="When they answered.")
+    count = serializers.IntegerField(
+        min_value=0, max_value=2**53, allow_null=True, help_text="How many records it concerned, if they said so."
+    )
 
 
 class Due(serializers.Serializer[Any]):
@@ -308,6 +330,9 @@ class RequestDetail(RequestItem):
     question = QuestionItem(allow_null=True, help_text="An open question to you.")
     fee = FeeItem(allow_null=True, help_text="A fee that was quoted and waits for your answer; nothing is owed before.")
     plan = Plan(allow_null=True, help_text="What becomes of which records: as approved, else as when asking.")
+    passed_on = serializers.ListField(
+        child=PassedOn(), max_length=MANY, help_text="Systems that are asked, and recipients of the data."
+    )
     events = serializers.ListField(child=EventItem(), max_length=MANY, help_text="What happened, newest first.")
 
 

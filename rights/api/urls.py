@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from rights.api import receipts, views
+from rights.api import callbacks, receipts, staff, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
@@ -23,5 +23,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("status/", receipts.StatusView.as_view(), name="api-status"),
     path("plan/", views.PlanView.as_view(), name="api-plan"),
     path("notices/", views.NoticesView.as_view(), name="api-notices"),
+    path("desk/tasks/", staff.TasksView.as_view(), name="api-tasks"),
+    path("desk/tasks/<uuid:pk>/", staff.TaskView.as_view(), name="api-task"),
+    path("desk/tasks/<uuid:pk>/claim/", staff.ClaimView.as_view(), name="api-task-claim"),
+    path("desk/tasks/<uuid:pk>/told/", staff.ToldView.as_view(), name="api-task-told"),
+    path("desk/tasks/<uuid:pk>/done/", staff.DoneView.as_view(), name="api-task-done"),
+    path("desk/tasks/<uuid:pk>/return/", staff.ReturnView.as_view(), name="api-task-return"),
+    path("callbacks/<str:party>/", callbacks.receive, name="api-callback"),
     re_path(r"^.*$", views.NothingHere.as_view(), name="api-nothing"),
 ]

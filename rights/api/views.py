@@ -28,19 +28,30 @@ from accounts.tokens import VALID, TokenAuthentication, issue_token, revoke_toke
 from portal.core import clock
 from rights.actions import fees, review, submit
 from rights.api import serializers as shapes
-from rights.api.presenting import describe_due, describe_plan, describe_reason
+from rights.api.presenting import describe_due, describe_handover, describe_plan, describe_reason
 from rights.kernel.calendar import Calendar
 from rights.kernel.states import Kind, State
 from rights.models import Event, Notice, Request
 from rights.notices import render_notice
 from rights.queries import load_calendar, open_fee, stored_plan
 from rights.web.forms import clean_value
+from rights.web.present_handovers import handovers_of
 
 WITH_CODE = frozenset({Kind.DELETION, Kind.CANCELLATION})
 """What cannot be undone is filed with a one-time code."""
 
 EVENTS_SHOWN = 200
-HIDDEN_EVENTS = ("claimed", "released_case", "retried", "warned", "step_dead", "check_owed")
+HIDDEN_EVENTS = (
+    "claimed",
+    "released_case",
+    "retried",
+    "warned",
+    "step_dead",
+    "check_owed",
+    "handover_late",
+    "evidence",
+    "told_again",
+)
 SIGNED_OUT = OpenApiResponse(shapes.Problem, description="Not signed in.")
 NOT_FOUND = OpenApiResponse(shapes.Problem, description="There is nothing here, or it is not yours.")
 INVALID = OpenApiResponse(shapes.Problem, description="A field is missing, wrong or unknown; `errors` names it.")
@@ -430,6 +441,7 @@ def describe_whole(item: Request, *, user: User, now: Any) -> dict[str, Any]:
             "question": open_questions[0] if open_questions else None,
             "fee": open_fee(item),
             "plan": describe_plan(plan, language=language_of()) if plan else None,
+            "passed_on": [describe_handover(row, language=language_of()) for row in handovers_of(item)],
             "events": [
                 {"kind": event.kind, "at": event.at, "by": _by(event, request=item, user=user)} for event in events
             ],

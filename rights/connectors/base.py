@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any, Literal, Protocol
+from uuid import UUID
 
 from rights.datamap import Condition, Edge, Predicate
 from rights.kernel.plan import Fate
@@ -243,4 +245,73 @@ class Connector(Protocol):
 
     def check(self) -> None:
         """Raise where the system cannot be reached or does not have what the map says."""
+        ...
+
+
+# --- those who are asked, as nobody can look into what they hold
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One act asked of a party, the same at every try: `id` makes a second one have no second effect.
+
+    `act`: erase, correct or stop. `identities`: what the party calls a kind of identity → its value. `values`: of a
+    correction, each with field, old and new. `again`: it may have been asked before, and nobody knows whether it was.
+    `status_url`: where the party said that it answers, if it did.
+    """
+
+    id: UUID
+    act: str
+    reference: str
+    identities: Mapping[str, str]
+    asked_at: datetime
+    due_on: date
+    callback_url: str
+    values: tuple[Mapping[str, str], ...] = ()
+    again: bool = False
+    status_url: str = ""
+
+
+class Outcome(StrEnum):
+    """What a party says. `BY_HAND`: no machine asks it, a member of staff does."""
+
+    BY_HAND = "by_hand"
+    PENDING = "pending"
+    DONE = "done"
+    NOT_DONE = "not_done"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`count`: how many records it concerned, None where that is not said. `reason`: why it was not done, in the
+    party's words; shown to staff alone."""
+
+    outcome: Outcome
+    count: int | None = None
+    reason: str = ""
+    status_url: str = ""
+
+
+class Partner(Protocol):
+    """A party that is asked. Every call may raise `Unavailable` (later may help: also an answer that is not provably
+    theirs) or `Refused` (it never will) and nothing else that is expected."""
+
+    def ask(self, ask: Ask, *, now: datetime) -> Answer:
+        """Hand the request over. Harmless to repeat."""
+        ...
+
+    def look(self, ask: Ask, *, now: datetime) -> Answer:
+        """How far a request is that was handed over."""
+        ...
+
+    def take_back(self, ask: Ask, *, now: datetime) -> Answer:
+        """Ask that a request be dropped that is still pending. `NOT_DONE` once it is dropped, else how far it is."""
+        ...
+
+    def read_callback(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> tuple[UUID, Answer]:
+        """What the party says of its own accord. Raises Refused for whatever is not provably theirs, unparsed."""
+        ...
+
+    def check(self) -> None:
+        """Raise where the party cannot be reached, or something is not set."""
         ...

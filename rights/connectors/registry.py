@@ -1,20 +1,40 @@
 """The one place that knows every connector, and how one database leads into another."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from rights.connectors import sqlcheck
-from rights.connectors.base import Connector, Links, Seed, Snapshot
+from rights.connectors.base import Connector, Links, Partner, Seed, Snapshot
+from rights.connectors.manual import ManualTask
+from rights.connectors.opendsr import OpenDsrPartner
 from rights.connectors.sql import ANSWER_SECONDS, open_system
 from rights.connectors.sqlcatalog import LiveSchema, open_catalog, read_schema
 from rights.connectors.sqlcheck import Finding
-from rights.datamap import DataMap, Edge
+from rights.connectors.webhook import WebhookPartner
+from rights.datamap import DataMap, Edge, Party
 
 
 def connect(system: str, data_map: DataMap) -> Connector:
     """The connector of a system of the map. Raises Unavailable or Refused."""
     return open_system(system, data_map)
+
+
+PARTNERS: dict[str, Callable[[Party], Partner]] = {
+    "manual": ManualTask,
+    "opendsr": OpenDsrPartner,
+    "webhook": WebhookPartner,
+}
+
+
+def reach(party: Party, *, channel: str) -> Partner:
+    """The way to somebody who is asked. Reads nothing and connects to nothing yet."""
+    return PARTNERS[channel](party)
+
+
+def channel_for(party: Party, act: str) -> str:
+    """How a party is asked for an act: as stated, or by staff where its protocol has no words for the act."""
+    return "manual" if party.kind == "opendsr" and act != "erase" else party.kind
 
 
 @contextmanager

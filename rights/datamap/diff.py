@@ -7,7 +7,17 @@ from typing import Any
 from rights.datamap.values import ClassClause, Condition, DataMap, Edge, Field, Predicate, Text
 
 # What decides over records stands before what people read of them.
-_SECTIONS = ("collections", "edges", "blockers", "consents", "corrections", "systems", "entities")
+_SECTIONS = (
+    "collections",
+    "edges",
+    "blockers",
+    "consents",
+    "corrections",
+    "systems",
+    "asked",
+    "recipients",
+    "entities",
+)
 _WHATS = ("removed", "changed", "added")
 _WEIGHTY = (
     "system", "schema", "entity", "classes", "trigger", "mask", "restrict", "while_relationship", "consent",

@@ -41,5 +41,7 @@ def join_maps(maps: Sequence[DataMap]) -> DataMap:
         blockers=blockers,
         consents={key: value for item in maps for key, value in item.consents.items()},
         corrections=corrections,
+        asked={key: value for item in maps for key, value in item.asked.items()},
+        recipients={key: value for item in maps for key, value in item.recipients.items()},
         unplanned=tuple(unplanned for item in maps for unplanned in item.unplanned),
     )

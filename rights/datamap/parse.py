@@ -25,6 +25,7 @@ from rights.datamap.values import (
     Edge,
     Entity,
     Mentioned,
+    Party,
     Predicate,
     System,
     Text,
@@ -75,7 +76,10 @@ class _Parser:
                 self._read_datasets(name, content)
         self._require_known_to_fides()
         entities = self._each("entities", self._entity)
-        systems = self._each("systems", self._system)
+        reached = self._each("systems", self._system)
+        systems = {key: item for key, item in reached.items() if isinstance(item, System)}
+        asked = {key: item for key, item in reached.items() if isinstance(item, Party)}
+        recipients = self._each("recipients", self._recipient)
         self._require_entities(systems, entities)
         collections = self._each("collections", lambda key, body: self._collection(key, body, systems))
         self._require_relationships(entities, collections)
@@ -95,6 +99,8 @@ class _Parser:
             consents=self._each("consents", lambda key, body: self._consent(key, body, collections)),
             corrections=self._each("corrections", lambda key, body: self._correction(key, body, collections)),
             unplanned=datasets.explain_unplanned(self.sources, collections, systems),
+            asked=asked,
+            recipients=recipients,
         )
         self._require_consents(parsed)
         if is_whole:
@@ -233,7 +239,13 @@ class _Parser:
             relationship=_condition(relationship) if relationship else None,
         )
 
-    def _system(self, key: str, body: Mapping[str, Any]) -> System:
+    def _system(self, key: str, body: Mapping[str, Any]) -> System | Party:
+        if body.get("kind", "sql") != "sql":
+            return _party(key, body, name=body.get("label", key), acts=tuple(body.get("acts") or ("erase",)))
+        if "schema" not in body:
+            raise _Missing("schema", "is missing.", "State schema.")
+        for name in sorted({"acts", "days", "instructions", "identities", "opendsr"} & set(body)):
+            raise _Missing(name, "is for a system that is asked, not for a database.", "Leave it out, or state kind.")
         return System(
             key=key,
             schema=body["schema"],
@@ -241,6 +253,9 @@ class _Parser:
             label=_as_text(body["label"]) if "label" in body else Text(key, key),
             backup_days=body.get("backup_days", 0),
         )
+
+    def _recipient(self, key: str, body: Mapping[str, Any]) -> Party:
+        return _party(key, body, name=body["name"], acts=("erase", "correct", "stop"))
 
     def _require_entities(self, systems: Mapping[str, System], entities: dict[str, Entity]) -> None:
         for system in systems.values():
@@ -288,7 +303,7 @@ class _Parser:
             confidential=body.get("confidential", False),
             close=dict(body["close"]["set"]) if "close" in body else {},
             erase_key=body.get("key") or "OK.PURPOSE_END",
-            recipients=tuple(_as_text(item) for item in body.get("recipients") or ()),
+            recipients=tuple(self._recipient_name(item) for item in body.get("recipients") or ()),
             source=_as_text(body["source"]) if "source" in body else None,
             shared_goes_to_person=body.get("shared", "person") == "person",
             key_fields=tuple(body.get("primary_key") or ()),
@@ -313,6 +328,11 @@ class _Parser:
             )
         self._tell(GOVERNANCE, rules.find_contradictions(collection, body), f"collections.{key}.")
         return collection
+
+    def _recipient_name(self, stated: Any) -> Text:
+        """A recipient stands in a collection by its key or by its name alone."""
+        section = self._section("recipients")
+        return _as_text(section[stated]["name"] if isinstance(stated, str) and stated in section else stated)
 
     def _edges(self, collections: Mapping[str, Collection]) -> tuple[Edge, ...]:
         def read_when(where: str, collection: str, stated: Any) -> tuple[Predicate, ...]:
@@ -459,6 +479,22 @@ def _split_trigger(stated: str | None) -> tuple[str | None, str | None]:
 
 def _as_text(value: Any) -> Text:
     return Text(value, value) if isinstance(value, str) else Text(value["zh"], value["en"])
+
+
+def _party(key: str, body: Mapping[str, Any], *, name: Any, acts: tuple[str, ...]) -> Party:
+    kind = body.get("kind", "manual")
+    known_as = {"account_no": "controller_customer_id" if kind == "opendsr" else "account_no"}
+    return Party(
+        key=key,
+        name=_as_text(name),
+        kind=kind,
+        entity=body.get("entity", ""),
+        acts=acts,
+        days=body.get("days", 10),
+        instructions=_as_text(body["instructions"]) if "instructions" in body else None,
+        identities=dict(body.get("identities") or known_as),
+        options=dict(body.get("opendsr") or {}),
+    )
 
 
 def _condition(body: Mapping[str, Any]) -> Condition:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rights.datamap.values import RETAINED, Blocker, Collection, Consent, DataMap
+from rights.datamap.values import RETAINED, Blocker, Collection, Consent, DataMap, Party
 
 Wrong = tuple[str, str, str]  # key, reason, remedy
 
@@ -59,6 +59,7 @@ def find_contradictions_of_map(data_map: DataMap, stated: Mapping[str, Any]) -> 
     for blocker in data_map.blockers.values():
         yield from _blocks_nothing(blocker, data_map)
     yield from _consents(tuple(data_map.consents.values()))
+    yield from _parties(data_map, stated)
 
 
 def _trigger(item: Collection, data_map: DataMap) -> Iterator[Wrong]:
@@ -146,3 +147,40 @@ def _consents(consents: tuple[Consent, ...]) -> Iterator[Wrong]:
             if (other.collection, other.match) == (consent.collection, consent.match):
                 reason = f"means the same rows as consents.{other.key}: withdrawing one would withdraw the other."
                 yield f"{where}.match", reason, "Give each a row of its own."
+
+
+def _parties(data_map: DataMap, stated: Mapping[str, Any]) -> Iterator[Wrong]:
+    """Those who are asked, and whether what is stated of them can be done."""
+    for party in data_map.asked.values():
+        where = f"systems.{party.key}"
+        yield from _protocol(where, party, (stated.get("systems") or {})[party.key])
+        if party.entity not in data_map.entities:
+            yield f"{where}.entity", f"{party.entity} is not stated.", f"Add entities.{party.entity}."
+        if party.kind == "manual" and party.instructions is None:
+            yield f"{where}.instructions", "is missing: nobody would know what to do.", "State instructions."
+        if "schema" in (stated.get("systems") or {})[party.key]:
+            yield f"{where}.schema", f"is for a database, and the kind is {party.kind}.", "Leave it out."
+        if party.kind == "opendsr" and set(party.acts) != {"erase"}:
+            reason = "names what OpenDSR cannot be asked for."
+            yield f"{where}.acts", reason, "Write [erase], or use another kind."
+    named = {name for item in data_map.collections.values() for name in item.recipients}
+    before: dict[Any, str] = {}
+    for party in data_map.recipients.values():
+        where = f"recipients.{party.key}"
+        yield from _protocol(where, party, (stated.get("recipients") or {})[party.key])
+        if party.key in data_map.systems or party.key in data_map.asked:
+            yield where, "is the key of a system too, and both have one address.", "Give it another key."
+        if party.name in before:
+            yield f"{where}.name", f"is the name of recipients.{before[party.name]} too.", "State it once."
+        elif party.name not in named:
+            reason = "is named by no collection, so it would never be told."
+            yield where, reason, f"Write recipients: [{party.key}] where its data comes from."
+        before.setdefault(party.name, party.key)
+
+
+def _protocol(where: str, party: Party, body: Mapping[str, Any]) -> Iterator[Wrong]:
+    if "opendsr" in body and party.kind != "opendsr":
+        yield f"{where}.opendsr", f"is for the kind opendsr, and the kind is {party.kind}.", "Leave it out."
+    if party.kind == "opendsr" and not party.options.get("domain"):
+        reason = "states no domain, so no answer could be known to be theirs."
+        yield f"{where}.opendsr", reason, "State opendsr: {domain: …}."

@@ -59,6 +59,26 @@ class System:
 
 
 @dataclass(frozen=True)
+class Party:
+    """Somebody who is asked to act, as we cannot look into what they hold: a system of ours, or a recipient of data.
+
+    `kind`: manual (a task for staff), opendsr or webhook. `acts`: what they can be asked for, of erase, correct and
+    stop. `days`: within how many days they answer. `identities`: kind of identity → what they call it. `options`: how
+    their protocol is spoken.
+    """
+
+    key: str
+    name: Text
+    kind: str = "manual"
+    entity: str = ""
+    acts: tuple[str, ...] = ("erase", "correct", "stop")
+    days: int = 10
+    instructions: Text | None = None
+    identities: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Field:
     name: str
     categories: tuple[str, ...] = ()
@@ -241,7 +261,10 @@ class Unplanned:
 
 @dataclass(frozen=True)
 class DataMap:
-    """Everything the engine may act on, in the order the governance states it; `unplanned` is the rest."""
+    """Everything the engine may act on, in the order the governance states it; `unplanned` is the rest.
+
+    `asked` are the systems that no connection reaches; `recipients` are those to whom data was given on.
+    """
 
     digest: str
     entities: Mapping[str, Entity]
@@ -252,6 +275,16 @@ class DataMap:
     consents: Mapping[str, Consent]
     corrections: Mapping[str, Correction]
     unplanned: tuple[Unplanned, ...] = ()
+    asked: Mapping[str, Party] = field(default_factory=dict)
+    recipients: Mapping[str, Party] = field(default_factory=dict)
+
+    def recipient(self, name: Text) -> Party:
+        """How the recipient of this name is told; one of whom nothing more is stated gets a letter."""
+        return self._by_name.get(name) or Party(name.en, name, identities={"account_no": "account_no"})
+
+    def party(self, key: str) -> Party | None:
+        """Whom a key names, where governance states how they are reached."""
+        return self.asked.get(key) or self.recipients.get(key)
 
     def of_system(self, system: str) -> tuple[Collection, ...]:
         return self._by_system.get(system, ())
@@ -267,7 +300,13 @@ class DataMap:
         kind, _, entity = key.partition(":")
         if kind == "relationship" and entity in self.entities:
             return self.entities[entity].service(language)
-        return self.collections[key].label(language) if key in self.collections else key
+        if key in self.collections:
+            return self.collections[key].label(language)
+        return self.asked[key].name(language) if key in self.asked else key
+
+    @cached_property
+    def _by_name(self) -> dict[Text, Party]:
+        return {party.name: party for party in self.recipients.values()}
 
     @cached_property
     def _by_system(self) -> dict[str, tuple[Collection, ...]]:

@@ -73,7 +73,8 @@ class Plan:
     """All lines of one request as of a day. `unknown` names systems that could not be asked.
 
     `running` are the companies whose service the person uses; `backups` the systems from which something goes, with the
-    days after which their backups are clear of it; `omitted` the collections that a portable copy leaves out.
+    days after which their backups are clear of it; `omitted` the collections that a portable copy leaves out. `asked`
+    are systems that nobody can look into: they are asked to act, and no number is known of them.
     """
 
     kind: str
@@ -87,6 +88,7 @@ class Plan:
     running: tuple[str, ...] = ()
     backups: tuple[tuple[str, int], ...] = ()
     omitted: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
     def count(self, *fates: Fate) -> int:
         return sum(line.count for line in self.lines if line.fate in fates)
@@ -155,6 +157,7 @@ class Plan:
             running=tuple(data.get("running", ())),
             backups=tuple((system, days) for system, days in data.get("backups", ())),
             omitted=tuple(data.get("omitted", ())),
+            asked=tuple(data.get("asked", ())),
         )
 
 

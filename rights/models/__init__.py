@@ -5,6 +5,7 @@ from rights.models.consent import ConsentEvent, CorrectionRecord
 from rights.models.datamap import DataMapVersion
 from rights.models.gates import Gate
 from rights.models.handling import Fee, PolicyVersion, Proof
+from rights.models.handovers import Evidence, Handover
 from rights.models.messages import Notice
 from rights.models.receipts import Receipt, StatusSecret
 from rights.models.requests import Batch, Decision, Event, Move, Package, Question, Request, Step
@@ -25,8 +26,10 @@ __all__ = [
     "DataMapVersion",
     "Decision",
     "Event",
+    "Evidence",
     "Fee",
     "Gate",
+    "Handover",
     "Hold",
     "HoldRevision",
     "KindLimit",

@@ -33,7 +33,7 @@ from rights.kernel.clock import local_day
 from rights.kernel.handling import REMINDER_DAYS
 from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
-from rights.models import Request, Step
+from rights.models import Handover, Request, Step
 from rights.queries import (
     QUEUE_PAGE,
     QUEUE_VIEWS,
@@ -69,6 +69,7 @@ from rights.web.present_case import (
     refusal_letter,
     verification_words,
 )
+from rights.web.present_handovers import present_tasks
 from rights.web.present_request import present_asked
 
 COUNT_BOUND = 1000
@@ -418,6 +419,8 @@ def _show_case(
             "plan": present_case_plan(item, plan, data_map) if plan else None,
             "judge": present_judgements(item, plan=plan, data_map=data_map),
             "steps": steps,
+            "tasks": present_tasks(_tasks_of(item), today=local_day(now)),
+            "asked_parties": _asked_parties(plan, data_map),
             "failed": [step for step in steps if step.retry_url] if can(reviewer, "request.decide") else [],
             "events": present_events(item, data_map),
             "can_decide": not locked,
@@ -434,6 +437,18 @@ def _show_case(
         },
         status=status,
     )
+
+
+def _tasks_of(item: Request) -> "QuerySet[Handover, Handover]":
+    """What was passed on for the case."""
+    found = Handover.objects.filter(request=item).select_related("request__subject", "owner").defer("note")
+    return found.order_by("due_on", "id")
+
+
+def _asked_parties(plan: Plan | None, data_map: DataMap) -> list[str]:
+    """The systems that an approval asks, as nobody can count what they hold."""
+    language = get_language() or "zh-hans"
+    return [data_map.asked[key].name(language) for key in plan.asked if key in data_map.asked] if plan else []
 
 
 def _take_url(item: Request, reviewer: User) -> str:

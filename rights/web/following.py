@@ -36,6 +36,7 @@ from rights.transitions import StaleRequest
 from rights.web import samples
 from rights.web.for_others import about_request, asker_required, find_covered, followed_requests, whose
 from rights.web.present import listed_parties, present_plan
+from rights.web.present_handovers import present_passed
 from rights.web.present_progress import (
     LATELY,
     check_code,
@@ -138,7 +139,8 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         "package_revoked": _revoked(item) if item.subject_id == _me(request).pk else None,
         "steps": present_steps(item, plan=plan, data_map=data_map, language=language),
         "outcome": outcome,
-        "plan": planned if planned and (planned.total or planned.unknown) else None,
+        "passed": present_passed(item, language=language, today=local_day(now)),
+        "plan": planned if planned and (planned.total or planned.unknown or planned.asked) else None,
         "decision": present_decision(item, language=language),
         "events": present_events(item, user=_me(request), data_map=data_map, language=language),
         "messages_thread": present_messages(item, user=_me(request)),

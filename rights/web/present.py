@@ -63,6 +63,15 @@ class Section:
 
 
 @dataclass(frozen=True)
+class AskedParty:
+    """A system that is asked within `days` days; no number is known of it."""
+
+    name: str
+    company: str
+    days: int
+
+
+@dataclass(frozen=True)
 class PlanView:
     """A plan in sections, one for each way it may go. What shows add up to the total."""
 
@@ -79,6 +88,7 @@ class PlanView:
     """Facts that do not defer a cancellation but make a person look at it."""
     backups: tuple[tuple[str, int], ...] = ()
     """Systems from which something goes, with the days that their backups need to be clear of it."""
+    asked: tuple[AskedParty, ...] = ()
 
     @property
     def total(self) -> int:
@@ -128,6 +138,11 @@ def present_plan(plan: Plan, data_map: DataMap, *, language: str, today: date) -
             data_map.blockers[fact.key].label(language)
             for fact in plan.blockers
             if fact.cancel == "person" and fact.entity in plan.closing and fact.key in data_map.blockers
+        ),
+        asked=tuple(
+            AskedParty(party.name(language), data_map.entities[party.entity].service(language), party.days)
+            for party in map(data_map.asked.get, plan.asked)
+            if party
         ),
     )
 

@@ -605,6 +605,8 @@ def _act(
 
 
 def system_label(key: str, data_map: DataMap, language: str) -> str:
+    if key in data_map.asked:
+        return data_map.entities[data_map.asked[key].entity].service(language)
     return data_map.systems[key].label(language) if key in data_map.systems else key
 
 
@@ -698,7 +700,7 @@ class StepRow:
 def present_steps(request: Request, *, data_map: DataMap, now: datetime) -> list[StepRow]:
     """How far each system is; a failed step says why and can be tried again."""
     language = get_language() or "zh-hans"
-    found = request.steps.order_by("round", "ordinal").exclude(verb="release", state=Step.State.DONE)
+    found = request.steps.order_by("round", "ordinal").exclude(verb__in=["release", "ask"], state=Step.State.DONE)
     return [_present_step(step, request, data_map, language, now=now) for step in found[:STEPS_SHOWN]]
 
 
@@ -754,6 +756,7 @@ def verb_word(verb: str) -> str:
         "mask": _("blanking"),
         "hold": _("hold"),
         "release": _("release"),
+        "ask": _("asked of others"),
     }
     return words.get(verb, verb)
 
@@ -832,6 +835,12 @@ def event_words(event: Event, data_map: DataMap) -> str:
         "warned": _("due soon"),
         "breached": _("overdue"),
         "check_owed": _("what blocks it was not checked in time"),
+        "told": _("passed on"),
+        "told_again": _("passed on again"),
+        "confirmed": _("confirmed by them"),
+        "returned": _("returned"),
+        "handover_late": _("no answer in time"),
+        "evidence": _("filed evidence"),
         "taken_back": _("taken back by the person"),
         "undone": _("took the decision back"),
         "package_fetched": _("a package was fetched"),
@@ -845,6 +854,8 @@ def event_words(event: Event, data_map: DataMap) -> str:
             "verb": verb, "where": where, "n": f"{int(body.get('count', 0)):,}",
         }  # fmt: skip
     text = words.get(event.kind, event.kind)
+    if "party" in body:
+        return f"{text} · {body['name']['en' if language.startswith('en') else 'zh']}"
     if event.kind == "deferred" and body.get("blockers"):
         return _joined(text, listed(reason_words(str(key), data_map) for key in body["blockers"]))
     return text

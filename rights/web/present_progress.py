@@ -54,7 +54,8 @@ class _Row:
 def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, language: str) -> list[dict[str, Any]]:
     """One row per company and state of work: what is done, under way, failed, and what still waits for a fact."""
     rows: dict[tuple[str, ...], _Row] = {}
-    for step in request.steps.exclude(verb="release").order_by("round", "ordinal"):
+    # What is asked of others stands on its own: see `present_handovers`.
+    for step in request.steps.exclude(verb__in=["release", "ask"]).order_by("round", "ordinal"):
         item = data_map.collections.get(step.collection)
         entity, state, kind = item.entity if item else "", _step_state(step), _KIND_OF_VERB.get(step.verb, "deletion")
         if step.state == Step.State.DONE and step.verb in {*ERASING, "correct"} and not step.done:

@@ -288,7 +288,19 @@ class Told:
     link: str = ""
 
 
-HIDDEN = frozenset({"claimed", "released_case", "retried", "warned", "step_dead", "check_owed"})
+HIDDEN = frozenset(
+    {
+        "claimed",
+        "released_case",
+        "retried",
+        "warned",
+        "step_dead",
+        "check_owed",
+        "handover_late",
+        "evidence",
+        "told_again",
+    }
+)
 """What staff do among themselves; a person is told what comes of it."""
 
 
@@ -464,6 +476,18 @@ def _revoked(words: _Words, event: Event) -> str:
     return _("The package was destroyed before its day.")
 
 
+def _passed_on(words: _Words, event: Event) -> str:
+    """Whom it was passed on to, and what they said."""
+    values = {"name": event.body["name"]["en" if words.language.startswith("en") else "zh"]}
+    match event.kind:
+        case "told":
+            return _("Passed on to %(name)s.") % values
+        case "confirmed":
+            return _("%(name)s confirmed that it is done.") % values
+        case _:
+            return _("%(name)s could not do it or did not agree; a case worker looks into it.") % values
+
+
 _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
     "package_fetched": _fetched,
     "package_revoked": _revoked,
@@ -496,6 +520,9 @@ _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
         "The approval was taken back before anything was done; a case worker looks again."
     ),
     "closed": _closed,
+    "told": _passed_on,
+    "confirmed": _passed_on,
+    "returned": _passed_on,
 }
 
 

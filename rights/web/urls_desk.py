@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from rights.web import desk, desk_extras, desk_systems
+from rights.web import desk, desk_extras, desk_systems, desk_tasks
 
 app_name = "desk"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -17,6 +17,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("cases/<uuid:pk>/fee/waive/", desk_extras.waive_fee, name="waive_fee"),
     path("cases/<uuid:pk>/proof/", desk_extras.confirm_proof, name="confirm_proof"),
     path("cases/<uuid:pk>/package/revoke/", desk_extras.revoke_package, name="revoke_package"),
+    path("tasks/", desk_tasks.show_tasks, name="tasks"),
+    path("tasks/<uuid:pk>/", desk_tasks.task, name="task"),
+    path("tasks/<uuid:pk>/claim/", desk_tasks.claim, name="task_claim"),
+    path("tasks/<uuid:pk>/release/", desk_tasks.release, name="task_release"),
+    path("tasks/<uuid:pk>/told/", desk_tasks.told, name="task_told"),
+    path("tasks/<uuid:pk>/done/", desk_tasks.done, name="task_done"),
+    path("tasks/<uuid:pk>/return/", desk_tasks.send_back, name="task_return"),
+    path("tasks/<uuid:pk>/take-back/", desk_tasks.take_back, name="task_take_back"),
+    path("tasks/<uuid:pk>/again/", desk_tasks.again, name="task_again"),
+    path("tasks/<uuid:pk>/evidence/", desk_tasks.evidence, name="task_evidence"),
+    path("evidence/<uuid:pk>/", desk_tasks.read_evidence, name="evidence"),
     path("steps/<int:pk>/retry/", desk.retry, name="retry"),
     path("systems/", desk_systems.show_systems, name="systems"),
     path("systems/<str:key>/stop/", desk_systems.stop, name="stop_system"),
