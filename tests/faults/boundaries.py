@@ -71,11 +71,14 @@ def run_and_die(act: Callable[[], object], *, kill_at: int) -> bool:
 
 def _in_child(act: Callable[[], object], *, kill_at: int | None) -> tuple[int, str]:
     read_end, write_end = os.pipe()
+    wrapper = connections["default"]
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
             os.close(read_end)
+            # A browser's event loop of the parent's makes its thread's connections another thread's in the child.
+            connections["default"] = wrapper
             code = _work(act, kill_at, write_end)
         finally:
             os._exit(code)
@@ -102,8 +105,7 @@ def _work(act: Callable[[], object], kill_at: int | None, pipe: int) -> int:
 
 def _forget_inherited_connections() -> None:
     """They are the parent's: neither used nor said goodbye on."""
-    for wrapper in connections.all(initialized_only=True):
-        wrapper.connection = None
+    connections["default"].connection = None
     sql._engine.cache_clear()
     sql._graph.cache_clear()
 
