@@ -62,7 +62,7 @@ def record(
 ) -> None:
     """Write a moment that moves nothing: to the timeline and, as fact and with its receipts, to the ledger."""
     plain = dict(body or {})
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         Event.objects.create(request=request, kind=event, body=plain, at=now, actor=actor)
         drafts = receipts.draw_up(request, event=event, body=plain, now=now)
         digests = {**(commitments or {}), **dict(draft.commitment for draft in drafts)}

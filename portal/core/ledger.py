@@ -94,7 +94,8 @@ def append(
     commitments = dict(commitments or {})
     if wrong := [name for name, digest in commitments.items() if not _DIGEST.fullmatch(digest)]:
         raise ValueError(f"Commitments are digests made by commit_to, never texts: {', '.join(wrong)}.")
-    with transaction.atomic():
+    # No savepoint: whoever cannot write down what it did has to undo all of it.
+    with transaction.atomic(savepoint=False):
         _open_chain(chain, lock=True)
         # A statement of its own: it must see what whoever held the lock before has committed.
         tail = LedgerEntry.objects.filter(chain=chain).order_by("-seq").values_list("seq", "hash").first()

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
 
+from portal.core.wake import at_work
 from rights.actions import gates
 from rights.actions.handovers import attend, tell_recipients
 from rights.actions.steps import (
@@ -82,10 +83,11 @@ def advance(*, request_id: UUID, now: datetime) -> None:
     attend(request_id, now=now)
     look = Look(now)
     try:
-        for _ in range(MAX_ROUNDS):
-            request = Request.objects.select_related("subject", "filed_by").get(pk=request_id)
-            if not _advance_once(request, look):
-                break
+        with at_work(request_id=str(request_id)):
+            for _ in range(MAX_ROUNDS):
+                request = Request.objects.select_related("subject", "filed_by").get(pk=request_id)
+                if not _advance_once(request, look):
+                    break
     except StaleRequest as stale:
         # Another worker was first; what is left to do is its, or the next tick's.
         log.info("advance_stale", request=str(request_id), reason=str(stale))
@@ -158,12 +160,13 @@ def start_round(request: Request, look: Look) -> bool:
 
 def run_steps(request: Request, look: Look) -> bool:
     """Run what may run; whether anything was done."""
+    steps = list(request.steps.exclude(state=Step.State.DONE))
     done = False
-    for step in steps_in_order(list(request.steps.exclude(state=Step.State.DONE)), now=look.now):
-        if step.state == Step.State.DEAD:
-            continue
-        done = _run_claimed(request, step, look) or done
-    return done
+    while True:
+        ready = [step for step in steps_in_order(steps, now=look.now) if step.state != Step.State.DEAD]
+        if not [step for step in ready if _run_claimed(request, step, look)]:
+            return done
+        done = True
 
 
 def _run_claimed(request: Request, step: Step, look: Look) -> bool:

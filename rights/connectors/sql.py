@@ -507,10 +507,12 @@ def open_system(system: str, data_map: DataMap) -> SqlConnector:
     return SqlConnector(system=system, graph=graph, engine=_engine(url))
 
 
+_LIMITS = sa.text("SELECT set_config('statement_timeout', :timeout, true), set_config('row_security', 'off', true)")
+
+
 def _limit(connection: Connection, seconds: float) -> None:
-    # A policy on their tables must be an error here, not a false absence.
-    connection.execute(sa.text(f"SET LOCAL statement_timeout = {int(seconds * 1000)}"))
-    connection.execute(sa.text("SET LOCAL row_security = off"))
+    """For the rest of the transaction. A policy on their tables must be an error here, not a false absence."""
+    connection.execute(_LIMITS, {"timeout": str(int(seconds * 1000))})
 
 
 @contextmanager
