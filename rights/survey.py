@@ -151,8 +151,11 @@ def _groups(
         if entity in data_map.blockers[key].entities
     }
     running = frozenset[Subject]().union(*(fact.relationships.get(entity, frozenset()) for fact in asked))
+    touched = running.union(*blocking.values()) & facts[system].subjects
     groups: dict[tuple[tuple[str, ...], bool], list[Subject]] = {}
-    for subject in facts[system].subjects:
+    if untouched := facts[system].subjects - touched:
+        groups[(), False] = list(untouched)
+    for subject in touched:
         signature = tuple(key for key, subjects in blocking.items() if subject in subjects), subject in running
         groups.setdefault(signature, []).append(subject)
     for (keys, is_running), subjects in groups.items():
@@ -251,10 +254,13 @@ def _write(
     def told(blocking: tuple[str, ...]) -> str:
         return _encode(list(dict.fromkeys(data_map.blockers[key].key for key in blocking)))
 
+    nobody_waits, waiting = told(()), frozenset[Subject]().union(*in_the_way.values())
     for subject, parts in groupby(rows, key=itemgetter(1)):
         texts = absent.copy()
         for _, _, number, text in parts:
             texts[number] = text
-        blockers = told(tuple([key for key in keys if subject in in_the_way[key]]))
+        blockers = nobody_waits
+        if subject in waiting:
+            blockers = told(tuple(key for key in keys if subject in in_the_way[key]))
         counts = ", ".join([text for text in texts if text])
         yield f'{{"subject": {{{name}: {_encode(str(subject))}}}, "blockers": {blockers}, "collections": {{{counts}}}}}'

@@ -99,4 +99,10 @@ def _split(joined: bytes) -> Iterable[bytes]:
 
 def _digester(collection: str, version: int) -> Callable[[Key], bytes]:
     digest = keyring.digester(f"erased {collection}", version=version)
-    return lambda key: digest(json.dumps(to_plain(key), ensure_ascii=False).encode())
+
+    def digest_key(key: Key) -> bytes:
+        if len(key) == 1 and type(key[0]) is int:
+            return digest(b"[%d]" % key[0])  # as below; there may be a million of them
+        return digest(json.dumps(to_plain(key), ensure_ascii=False).encode())
+
+    return digest_key
