@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import structlog
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.models import Max
 
 from portal.core import keyring
@@ -54,6 +55,8 @@ from rights.planning import (
     with_facts,
 )
 from rights.queries import active_rules, exemptions_of, reviewed_collections
+
+log = structlog.get_logger(__name__)
 
 LOOK_ROWS = 100_000
 """How many keys one look takes into memory."""
@@ -241,6 +244,9 @@ def _kept_alive(work: Work) -> Iterator[None]:
                 mine = Step.objects.filter(pk=work.step.pk, fence=work.step.fence, state=Step.State.RUNNING)
                 if not mine.update(lease_until=work.moment() + LEASE):
                     return
+        except DatabaseError as error:
+            # The lease ends then, and what the step still reports is refused if another has taken it over.
+            log.warning("lease_not_renewed", step=work.step.pk, error=type(error).__name__)
         finally:
             connections.close_all()
 
