@@ -11,7 +11,7 @@ from django.db import transaction
 
 from portal.core.systems import variable_for
 from rights.connectors.base import ConnectorError
-from rights.connectors.registry import check_system, read_system
+from rights.connectors.registry import check_system, reach, read_system
 from rights.connectors.sqlcatalog import LiveSchema
 from rights.connectors.sqlcheck import DATABASE, Coverage, Finding, check_edges, measure_coverage
 from rights.connectors.sqldraft import Draft, draft_map
@@ -58,12 +58,25 @@ def check_map(parsed: DataMap, mentioned: Mapping[str, Mentioned]) -> Report:
             else:
                 schemas[system], found = answer
                 findings += found
-    findings += check_edges(parsed, schemas)
+    findings += [*check_edges(parsed, schemas), *_check_parties(parsed)]
     coverage = tuple(
         measure_coverage(live, system=system, mentioned=mentioned[system].fields if system in mentioned else {})
         for system, live in schemas.items()
     )
     return Report(tuple(dict.fromkeys(findings)), coverage)
+
+
+def _check_parties(parsed: DataMap) -> list[Finding]:
+    """Whether those who are asked by machine can be: a warning each, as a partner may be away while a map is loaded."""
+    findings = []
+    for section, parties in (("systems", parsed.asked), ("recipients", parsed.recipients)):
+        for party in parties.values():
+            try:
+                reach(party, channel=party.kind).check()
+            except ConnectorError as error:
+                remedy = "Set what it names, or press the partner; then check again."
+                findings.append(Finding("warning", GOVERNANCE, f"{section}.{party.key}", str(error), remedy))
+    return findings
 
 
 def compare_with_live(parsed: DataMap, *, name: str) -> tuple[Change, ...] | None:

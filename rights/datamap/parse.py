@@ -65,7 +65,7 @@ class _Parser:
         self.sources: dict[str, datasets.Source] = {}
         self.fides: dict[str, FidesCollection] = {}
         self.files: dict[str, str] = {}
-        # What governance states but not in its shape: (section, key).
+        # What governance states and cannot be read: (section, key).
         self.broken: set[tuple[str, str]] = set()
 
     def parse(self) -> DataMap:
@@ -222,6 +222,7 @@ class _Parser:
             except _Missing as missing:
                 where = ".".join(part for part in (section, str(key), missing.key) if part)
                 self._fault(GOVERNANCE, where, missing.reason, missing.remedy)
+                self.broken.add((section, str(key)))
             except _Dependent:
                 continue
         return found
