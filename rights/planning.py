@@ -125,6 +125,12 @@ def make_plan(
                 found, reading = answer.result(timeout=wait)
                 lines += found
                 blockers += reading.blockers
+                # What only a system outside the request knows is in its way all the same.
+                blockers += [
+                    fact
+                    for fact in reading.far
+                    if data_map.collections[fact.collection].system not in systems and fact not in blockers
+                ]
                 running |= reading.relationships
             except (ConnectorError, Late) as error:
                 log.warning("system_unknown", system=key, reason=str(error))

@@ -206,6 +206,24 @@ def test_a_blocker_reaches_the_entities_it_names_in_their_own_systems(city: City
     assert ("metro.ride", "blocked") not in fates(plan(make_map(blockers=blockers)))
 
 
+def test_a_fact_that_only_a_system_outside_the_request_knows_defers_it(city: City) -> None:
+    """One company is asked to close; the dispute in its way is known to another's system."""
+    dispute = {
+        "in": "crm.card",
+        "when": [{"field": "code", "op": "eq", "value": "x"}],
+        "blocks": ["TXN"],
+        "entities": ["metro"],
+    }
+    data_map = make_map(blockers={"BLOCK.DISPUTE": dispute})
+    matter = Matter(kind=Kind.CANCELLATION, identities=ME, entities=frozenset({"metro"}))
+    found = make_plan(matter, data_map=data_map, rules=RULES, now=NOW, wait=10)
+    assert {line.collection for line in found.lines} == {"metro.ride"}
+    assert [fact.key for fact in found.blockers] == ["BLOCK.DISPUTE"]
+    assert found.waits
+    city.sql("crm", "DELETE FROM card WHERE code = 'x'")
+    assert not make_plan(matter, data_map=data_map, rules=RULES, now=NOW, wait=10).waits
+
+
 def test_a_system_that_knows_of_blockers_and_is_away_never_counts_as_clear(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
