@@ -21,7 +21,7 @@ test: $(VENV)/installed-dev ## everything on the real parts, the browser include
 	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/installed-dev ## the same and all that takes long
-	$(PYTEST)
+	PROPERTY_EXAMPLES=40 $(PYTEST)
 
 check: $(VENV)/installed-dev ## format, types, import contracts, migrations, messages
 	$(VENV)/bin/ruff format --check .

@@ -1,5 +1,5 @@
-"""Every moment at which a worker can be killed: before and after each writing and each commit in the portal's own
-database, and each statement in the business system's.
+"""Every moment at which a worker can be killed: before and after each transaction of the portal's own database
+(a lone writing is one), and each statement in the business system's.
 
 A worker here is a process forked from the test: it has its own connections and ends by SIGKILL, so that nothing of it
 is tidied up.
@@ -115,8 +115,8 @@ def _watch(counter: Counter, stack: ExitStack) -> None:
 
     def around(execute: Callable[..., Any], statement: str, *rest: Any) -> Any:
         verb = _verb(str(statement))
-        if verb not in WRITING:
-            # Dying around a reading is dying after the last writing.
+        if verb not in WRITING or portal.in_atomic_block:
+            # Dying around a reading is dying after the last writing; inside a transaction, dying before its commit.
             return execute(statement, *rest)
         counter.pass_by(verb, "before")
         answer = execute(statement, *rest)

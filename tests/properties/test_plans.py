@@ -3,6 +3,7 @@
 What is expected is worked out from the drawn rows in plain Python. The same examples are drawn every time.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -27,9 +28,9 @@ from tests.rights import zoo
 from tests.rights.zoo import make_map
 from tests.stack import Stack
 
-# Each example costs several statements. Shrinking one that fails takes minutes: add Phase.shrink to see the smallest.
+# Each example costs several statements, so `make test-all` draws more of them. Shrinking one that fails takes minutes: add Phase.shrink to see the smallest.
 drawn = settings(
-    max_examples=15,
+    max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "8")),
     derandomize=True,
     database=None,
     deadline=None,
