@@ -28,7 +28,8 @@ from tests.rights import zoo
 from tests.rights.zoo import make_map
 from tests.stack import Stack
 
-# Each example costs several statements, so `make test-all` draws more of them. Shrinking one that fails takes minutes: add Phase.shrink to see the smallest.
+# Each example costs several statements, so `make test-all` draws more of them. Shrinking one that fails takes minutes:
+# add Phase.shrink to see the smallest.
 drawn = settings(
     max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "8")),
     derandomize=True,
