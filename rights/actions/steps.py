@@ -221,7 +221,8 @@ def _only_count(work: Work) -> int:
     step = work.step
     if step.verb not in gates.ERASING:
         raise Refused(
-            f"{step.system} is in shadow mode: {step.collection} would have been changed ({step.verb}). {_BY_HAND}"
+            f"{step.system} is in shadow mode: {step.collection} would have been changed ({step.verb}). Take the system"
+            " live, then try again."
         )
     with _reading(work) as (snapshot, reading):
         counts = [count for count in snapshot.count_fates(reading.policies) if count.collection == step.collection]

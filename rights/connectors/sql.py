@@ -46,7 +46,7 @@ from rights.connectors.sqlfates import (
     mask_value,
 )
 from rights.connectors.sqlgraph import Graph
-from rights.connectors.sqlprepare import Unhashed, run
+from rights.connectors.sqlprepare import run
 from rights.connectors.sqlreach import BIND, Reach
 from rights.datamap import Condition, DataMap, Edge, System
 from rights.kernel.clock import local_day
@@ -471,7 +471,7 @@ def _engine(url: str) -> Engine:
 
 
 @lru_cache(maxsize=64)
-def _graph(system: str, digest: str, url: str, data_map: Unhashed[DataMap]) -> Graph:
+def _graph(system: str, digest: str, url: str, data_map: "_Unhashed") -> Graph:
     stated: System = data_map.value.systems[system]
     names = [item.name for item in data_map.value.of_system(system)]
     metadata = sa.MetaData()
@@ -496,6 +496,19 @@ def _graph(system: str, digest: str, url: str, data_map: Unhashed[DataMap]) -> G
     return graph
 
 
+class _Unhashed:
+    """Carries a map past the cache's key: its digest stands for it."""
+
+    def __init__(self, value: DataMap) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Unhashed)
+
+
 def open_system(system: str, data_map: DataMap) -> SqlConnector:
     """The connector of a stated system. Raises Unavailable where it cannot be reached, Refused where it differs."""
     try:
@@ -503,7 +516,7 @@ def open_system(system: str, data_map: DataMap) -> SqlConnector:
     except UnknownSystem as error:
         # Whoever reads many systems goes on without this one; its address may be set tomorrow.
         raise Unavailable(str(error)) from None
-    graph = _graph(system, data_map.digest, url, Unhashed(data_map))
+    graph = _graph(system, data_map.digest, url, _Unhashed(data_map))
     return SqlConnector(system=system, graph=graph, engine=_engine(url))
 
 

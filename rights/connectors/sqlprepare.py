@@ -1,32 +1,20 @@
 """Statements built once for all people: building and compiling one takes longer than running it for one person."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from sqlalchemy.engine import Connection, CursorResult
 from sqlalchemy.sql import Executable
 
 from rights.connectors.base import Policy
-from rights.connectors.sqlgraph import Graph
 from rights.connectors.sqlreach import Reach
 
 KEPT = 256
 """How many statements a process keeps; policies change with the day, so yesterday's fall out by themselves."""
-T = TypeVar("T")
-
-
-class Unhashed(Generic[T]):
-    """Carries a value past a cache's key: what stands beside it there says all that matters of it."""
-
-    def __init__(self, value: T) -> None:
-        self.value = value
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Unhashed)
+_statements: "OrderedDict[Hashable, Executable]" = OrderedDict()
+_lock = threading.Lock()
 
 
 def run(
@@ -42,12 +30,23 @@ def run(
 
     `key` and the policies have to say all that `build` depends on beside the seed and the graph.
     """
-    make = Unhashed(build)
-    # SQLAlchemy keeps what it compiled of the very same statement.
-    statement = build() if reach.shape is None else _build(reach.graph, reach.shape, (*key, *policies), make)
+    shape = reach.shape
+    statement = build() if shape is None else _find((reach.graph, shape, *key, *policies), build)
     return connection.execute(statement, {**reach.values, **(values or {})}, execution_options=options or {})
 
 
-@lru_cache(maxsize=KEPT)
-def _build(graph: Graph, shape: Hashable, key: Hashable, build: Unhashed[Callable[[], Executable]]) -> Executable:
-    return build.value()
+def _find(key: Hashable, build: Callable[[], Executable]) -> Executable:
+    """The very same statement each time, of which SQLAlchemy keeps what it compiled.
+
+    Not by `lru_cache`: that would keep `build` too, and with it the person for whom it was built first.
+    """
+    with _lock:
+        if key in _statements:
+            _statements.move_to_end(key)
+            return _statements[key]
+    statement = build()
+    with _lock:
+        _statements[key] = statement
+        if len(_statements) > KEPT:
+            _statements.popitem(last=False)
+    return statement

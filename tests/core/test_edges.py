@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 
 from portal.core import clock, heartbeat, outbox, systems
 from portal.core.models import OutboxMessage
-from portal.core.wake import wake
+from portal.core.wake import at_work, wake
 from tests.accounts.people import NOW, AsRole
 
 # --- the clock
@@ -89,6 +89,14 @@ def test_a_rolled_back_wake_up_is_never_sent(db: None, sent: list[Any]) -> None:
         wake("rights.tasks.advance", request_id="1")
         raise ZeroDivisionError
     assert sent == []
+
+
+def test_who_is_at_work_is_not_woken_for_it_and_others_are(db: None, sent: list[Any]) -> None:
+    with at_work(request_id="1"):
+        wake("rights.tasks.advance", request_id="1")
+        wake("rights.tasks.advance", request_id="2")
+    wake("rights.tasks.advance", request_id="1")
+    assert [kwargs["request_id"] for _, kwargs in sent] == ["2", "1"]
 
 
 def test_a_dead_broker_undoes_nothing(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

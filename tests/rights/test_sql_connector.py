@@ -1,7 +1,9 @@
 """What the SQL connector makes of schemas of every shape. Expected counts are read off the rows each test writes."""
 
+import gc
 import socket
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -659,3 +661,19 @@ def test_a_correction_leaves_a_value_alone_that_changed_meanwhile(make_zoo: Zoos
     assert connector.correct(seed, "zoo.t", "phone", old="139", new="137") == 1
     assert connector.correct(seed, "zoo.t", "phone", old="139", new="137") == 0
     assert zoo.sql("SELECT phone FROM zoo.t ORDER BY id") == [("137",), ("138",), ("139",)]
+
+
+def test_no_person_is_kept_with_the_statement_that_was_built_for_them_first(make_zoo: Zoos) -> None:
+    """Statements serve everybody after, for as long as the process lives."""
+    zoo = make_zoo(
+        "CREATE TABLE t (id int PRIMARY KEY, account text); INSERT INTO t VALUES (1, '7'), (2, '8')",
+        {"t": {"fields": ["id", "account, is account_no"]}},
+    )
+    seeds = []
+    for account in ("7", "8"):
+        with zoo.reading({"account_no": account}) as (snapshot, policies):
+            assert [count.count for count in snapshot.count_fates(policies)] == [1]
+            seeds.append(weakref.ref(snapshot.reach))  # type: ignore[attr-defined]
+        del snapshot
+    gc.collect()
+    assert [seed() for seed in seeds] == [None, None]
