@@ -403,9 +403,15 @@ def _release(work: Work) -> int:
     ):
         if reading.policies[step.collection].fixed is not None:
             raise Postponed("A fact stands in the way of the release.")
-    gone = _erase(work)
+    try:
+        gone = _erase(work)
+    except Refused:
+        if _others_have_lapsed(work):
+            raise Postponed("What refers to these records has not gone yet.") from None
+        raise
     if gone:
         tell_recipients(work.request, released=[step.collection], now=work.moment())
+        _look_at_what_waited(work)
     with open_reading(work.matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
         snapshot,
         reading,
@@ -429,6 +435,31 @@ def _release(work: Work) -> int:
             raise Postponed("Their period has not begun.")
         _look_again_tomorrow(work)
     return gone
+
+
+def _others_have_lapsed(work: Work) -> bool:
+    """Whether more of the person's records are to go from the system today: they may refer to these."""
+    lapsed = Hold.objects.filter(
+        request__subject=work.request.subject,
+        system=work.step.system,
+        last_day__lt=local_day(work.now),
+        released_at__isnull=True,
+    )
+    return lapsed.exclude(collection=work.step.collection).exists()
+
+
+def _look_at_what_waited(work: Work) -> None:
+    """What was looked at while these records still referred to it waits for a day; it need not, now that they are gone.
+
+    One that waits for a system that is away says so, and keeps its own time.
+    """
+    Step.objects.filter(
+        request__subject=work.request.subject,
+        verb="release",
+        state=Step.State.READY,
+        error="",
+        not_before__gt=work.moment(),
+    ).update(not_before=work.moment())
 
 
 def _unreleased(work: Work) -> Any:

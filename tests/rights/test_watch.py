@@ -17,6 +17,7 @@ from portal.core.heartbeat import last_beat
 from portal.core.models import OutboxMessage
 from rights.actions import review, upkeep, watch
 from rights.actions.datamap import store_documents
+from rights.actions.hold import schedule_releases
 from rights.actions.packages import package_path
 from rights.actions.vaults import open_vault
 from rights.kernel.states import Kind
@@ -424,6 +425,18 @@ def test_a_release_that_ticks_missed_is_done_by_the_next_one_once(shop: Shop, he
     releases = held.steps.filter(verb="release")
     assert {step.collection: step.done for step in releases} == {"shop.orders": 3, "shop.customer": 1}
     assert Notice.objects.filter(kind="released").count() == 2
+
+
+def test_a_file_that_had_to_wait_for_its_last_order_goes_with_it_the_same_day(shop: Shop, held: Request) -> None:
+    """A worker is slow with an earlier day's orders while the file falls due: the file is looked at too early."""
+    assert schedule_releases(now=at(12, 2)) == [held]
+    assert schedule_releases(now=at(2, 11, year=2027)) == [held]
+    shop.advance(held, now=at(12, 2))
+    assert [step.collection for step in held.steps.filter(verb="release", state="ready")] == ["shop.customer"]
+    for minute in range(3):
+        shop.tick(at(2, 11, year=2027, minute=minute))
+    assert (shop.count("orders"), shop.count("customer")) == (0, 0)
+    assert shop.held(held) == {}
 
 
 def test_two_ticks_at_once_release_once(shop: Shop, held: Request) -> None:
