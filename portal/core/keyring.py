@@ -18,7 +18,7 @@ import os
 import secrets
 import struct
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +39,7 @@ _HEADER = struct.Struct(">BH")  # format, key version
 
 
 DIGEST_BYTES = 16
-"""Length of a `digester`'s digests."""
+"""Length of each of `digests`."""
 
 
 class SealBroken(ValueError):
@@ -140,8 +140,8 @@ def blind_indexes(kind: str, value: str) -> list[str]:
     return [_index(version, purpose.keys[version], kind, value) for version in sorted(purpose.keys, reverse=True)]
 
 
-def digester(kind: str, *, version: int) -> Callable[[bytes], bytes]:
-    """Makes keyed digests of 16 bytes, fast enough for a million. Raises KeyError for a version that was retired."""
+def digests(kind: str, values: Iterable[bytes], *, version: int) -> list[bytes]:
+    """Keyed digests of 16 bytes, fast enough for a million. Raises KeyError for a version that was retired."""
     key = hmac.digest(_ring().purposes["index"].keys[version], f"digests of {kind}".encode(), "sha256")
     start = hashlib.blake2b(key=key, digest_size=DIGEST_BYTES)
 
@@ -150,7 +150,7 @@ def digester(kind: str, *, version: int) -> Callable[[bytes], bytes]:
         hashing.update(value)
         return hashing.digest()
 
-    return digest
+    return [digest(value) for value in values]
 
 
 def current_version(purpose: str) -> int:

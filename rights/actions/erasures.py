@@ -5,7 +5,7 @@ once more. The log names no record: only who holds the portal's key can tell whe
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,8 +34,7 @@ class Replayed:
 def log_of(keys: Sequence[Key], *, collection: str) -> dict[str, Any]:
     """What a batch keeps of the keys that went."""
     version = keyring.current_version("index")
-    digest = _digester(collection, version)
-    return {"erased": b"".join(map(digest, keys)), "log_key": version}
+    return {"erased": b"".join(_digest(keys, collection=collection, version=version)), "log_key": version}
 
 
 def replay(system: str, *, data_map: DataMap, since: datetime, now: datetime) -> list[Replayed]:
@@ -49,9 +48,8 @@ def replay(system: str, *, data_map: DataMap, since: datetime, now: datetime) ->
         logged = _read_log(system, collection, since=since)
         erased = 0
         if logged:
-            digesters = {version: _digester(collection, version) for version in logged}
             for page in connector.stream_keys(collection):
-                back = [key for key in page if any(digesters[v](key) in logged[v] for v in logged)]
+                back = _find_logged(page, collection=collection, logged=logged)
                 erased += connector.erase_again(collection, back) if back else 0
             found.append(Replayed(collection, sum(map(len, logged.values())), erased))
     gate, _made = Gate.objects.get_or_create(pk=system)
@@ -97,12 +95,20 @@ def _split(joined: bytes) -> Iterable[bytes]:
     return (joined[start : start + size] for start in range(0, len(joined), size))
 
 
-def _digester(collection: str, version: int) -> Callable[[Key], bytes]:
-    digest = keyring.digester(f"erased {collection}", version=version)
+def _find_logged(keys: Sequence[Key], *, collection: str, logged: Mapping[int, set[bytes]]) -> list[Key]:
+    """Those of `keys` that the log knows, under whichever version of the key."""
+    known: set[Key] = set()
+    for version, digests in logged.items():
+        found = _digest(keys, collection=collection, version=version)
+        known.update(key for key, digest in zip(keys, found, strict=True) if digest in digests)
+    return [key for key in keys if key in known]
 
-    def digest_key(key: Key) -> bytes:
-        if len(key) == 1 and type(key[0]) is int:
-            return digest(b"[%d]" % key[0])  # as below; there may be a million of them
-        return digest(json.dumps(to_plain(key), ensure_ascii=False).encode())
 
-    return digest_key
+def _digest(keys: Sequence[Key], *, collection: str, version: int) -> list[bytes]:
+    return keyring.digests(f"erased {collection}", map(_as_bytes, keys), version=version)
+
+
+def _as_bytes(key: Key) -> bytes:
+    if len(key) == 1 and type(key[0]) is int:
+        return b"[%d]" % key[0]  # as below; there may be a million of them
+    return json.dumps(to_plain(key), ensure_ascii=False).encode()

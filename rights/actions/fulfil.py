@@ -20,19 +20,9 @@ from django.db.models import F, Sum
 from portal.core.wake import at_work
 from rights.actions import gates
 from rights.actions.handovers import attend, tell_recipients
-from rights.actions.steps import (
-    LEASE,
-    LOOK_AGAIN,
-    LostLease,
-    Postponed,
-    Stopped,
-    Work,
-    make_steps,
-    release_matter,
-    run_step,
-    steps_in_order,
-)
+from rights.actions.steps import LOOK_AGAIN, make_steps, release_matter, run_step, steps_in_order
 from rights.actions.submit import defer, route, stated_matter
+from rights.actions.work import LEASE, LostLease, Postponed, Stopped, Work
 from rights.connectors.base import ConnectorError, Refused, Unavailable
 from rights.datamap import Consent, DataMap, load_live_map
 from rights.kernel.clock import local_day

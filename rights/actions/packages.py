@@ -38,7 +38,7 @@ from rights.queries import due_of
 from rights.transitions import record
 
 if TYPE_CHECKING:
-    from rights.actions.steps import Work
+    from rights.actions.work import Work
 
 PACKAGE_DAYS = 7
 EXPORT_ATTEMPTS = 6

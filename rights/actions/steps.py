@@ -1,32 +1,26 @@
 """A round of steps from a plan, and how each kind of step acts.
 
-Erasing follows one protocol: look (one bounded batch of matching keys), persist the sealed keys, act on those keys and
-the plan's predicate in one transaction of the business system, look at those keys again, record and shred them; repeat
-until a look is empty. A batch left open by a worker that died is finished first. Every write here is conditional on
-the fencing token, so that a worker stalled past its lease cannot report.
+Every write here is conditional on the fencing token, so that a worker stalled past its lease cannot report.
 """
 
-import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.db import DatabaseError, connections, transaction
 from django.db.models import Max
 
-from portal.core import keyring
 from rights.actions import gates, packages
-from rights.actions.erasures import log_of
+from rights.actions.erasing import erase
 from rights.actions.handovers import ASK, ask_party, parties_to_ask, tell_recipients
-from rights.actions.keys import from_plain, open_keys, seal_keys, to_plain
+from rights.actions.keys import from_plain, to_plain
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
-from rights.connectors.base import HeldGroup, Key, Policy, Refused, Snapshot, Unavailable
+from rights.actions.work import LEASE, Postponed, Work, open_working
+from rights.connectors.base import HeldGroup, Key, Policy, Refused, Unavailable
 from rights.connectors.registry import add_links, connect
 from rights.datamap import DataMap
 from rights.kernel.clock import local_day
@@ -34,7 +28,6 @@ from rights.kernel.plan import GOING, Fate, Plan
 from rights.kernel.retention import Exemption, Rule
 from rights.kernel.states import Kind
 from rights.models import (
-    Batch,
     ConsentEvent,
     CorrectionRecord,
     Hold,
@@ -46,7 +39,6 @@ from rights.models import (
 from rights.notices import notify
 from rights.planning import (
     Matter,
-    Reading,
     closing_entities,
     find_first,
     group_label,
@@ -58,54 +50,10 @@ from rights.queries import active_rules, exemptions_of, reviewed_collections
 
 log = structlog.get_logger(__name__)
 
-LOOK_ROWS = 100_000
-"""How many keys one look takes into memory."""
-FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 50, 20_000
-ACT_SECONDS = 0.025
-"""How long acting on a batch may take: nobody else who writes the same rows waits much longer than twice that."""
-LEASE = timedelta(seconds=settings.LEASE_SECONDS)
 LOOK_AGAIN = timedelta(days=1)
 RELATIONSHIP = "relationship:"
 """A close step with this before a company's key writes down in the portal that the relationship ended."""
 _BY_HAND = "Have it done by hand or take the system live, then try again."
-
-
-class LostLease(Exception):
-    """Another worker has taken the step over; this one must not write any more."""
-
-
-class Postponed(Exception):
-    """Nothing is wrong, but it is not the time: a fact has come in the way of a release."""
-
-
-class Stopped(Exception):
-    """Somebody has stopped the erasures of the system. `str()` says why."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """A claimed step with what it needs to act. `moment()` is the caller's now plus the time that has passed."""
-
-    step: Step
-    request: Request
-    matter: Matter
-    data_map: DataMap
-    rules: Sequence[Rule]
-    now: datetime
-    shadow: bool = False
-    begun: float = field(default_factory=time.monotonic)
-
-    def moment(self) -> datetime:
-        return self.now + timedelta(seconds=time.monotonic() - self.begun)
-
-    def write(self, **fields: Any) -> None:
-        """Change the step, if it is still ours, and keep the lease alive."""
-        if not Step.objects.filter(pk=self.step.pk, fence=self.step.fence, state=Step.State.RUNNING).update(
-            **{"lease_until": self.moment() + LEASE, **fields}
-        ):
-            raise LostLease(f"Step {self.step.pk} was taken over.")
-        for name, value in fields.items():
-            setattr(self.step, name, value)
 
 
 def make_steps(
@@ -200,8 +148,8 @@ def run_step(work: Work) -> int:
         "correct": _correct,
         "consent": _withdraw_consent,
         "close": _close,
-        "erase": _erase,
-        "mask": _erase,
+        "erase": erase,
+        "mask": erase,
         "hold": _hold,
         "restrict": _hold,
         "release": _release,
@@ -224,7 +172,7 @@ def _only_count(work: Work) -> int:
             f"{step.system} is in shadow mode: {step.collection} would have been changed ({step.verb}). Take the system"
             " live, then try again."
         )
-    with _reading(work) as (snapshot, reading):
+    with open_working(work) as (snapshot, reading):
         counts = [count for count in snapshot.count_fates(reading.policies) if count.collection == step.collection]
     going = sum(count.count for count in counts if count.fate in GOING)
     if going:
@@ -263,91 +211,6 @@ def _kept_alive(work: Work) -> Iterator[None]:
 def as_params(keys: Sequence[Key] | None) -> dict[str, Any]:
     """Keys that were found first, as a step's parameters keep them (sealed, with the rest of them)."""
     return {"keys": [to_plain(key) for key in keys]} if keys else {}
-
-
-def _erase(work: Work) -> int:
-    """Look, then act on what was seen batch by batch; until a look sees everything and nothing of it is left."""
-    step = work.step
-    # A step that is claimed for the first time has left nothing open.
-    if step.fence > 1 and (left_open := step.batches.filter(closed_at__isnull=True).first()):
-        _act(work, _read_again(work), open_keys(bytes(left_open.keys or b"")), batch=left_open)
-    size, unmoved = FIRST_BATCH, False
-    while True:
-        with _reading(work) as (snapshot, reading):
-            keys = snapshot.find_keys(reading.policies, step.collection, limit=LOOK_ROWS)
-        if keys and unmoved:
-            # They may have stayed because they no longer might go; but this look lets them go again.
-            raise Refused(f"The system {step.system} reported no error but erased nothing of {step.collection}.")
-        before, wanted, first = step.done, len(keys), True
-        while keys:
-            chosen, keys = keys[:size], keys[size:]
-            if not first:
-                reading = _read_again(work)
-            size = _next_size(len(chosen), _act(work, reading, chosen))
-            first = False
-        if wanted < LOOK_ROWS and step.done - before == wanted:
-            return step.done
-        unmoved = step.done == before
-
-
-def _read_again(work: Work) -> Reading:
-    """The policies as they are now: an exception that is approved meanwhile keeps what is not gone yet."""
-    if why := gates.erasing_stopped(work.step.system):
-        raise Stopped(why)
-    with _reading(work) as (_, reading):
-        return reading
-
-
-def _act(work: Work, reading: Reading, keys: list[Key], *, batch: Batch | None = None) -> float:
-    """One batch by the protocol: persist the keys, act on them and the plan's predicate, look at them, record, shred.
-
-    Returns the seconds that acting took.
-    """
-    batch = batch or _open_batch(work, keys)
-    connector = connect(work.step.system, work.data_map)
-    begun = time.monotonic()
-    connector.erase(reading.seed, reading.policies, work.step.collection, keys)
-    seconds = time.monotonic() - begun
-    left = set(connector.find_present(work.step.collection, keys))
-    _close_batch(work, batch, gone=[key for key in keys if key not in left])
-    return seconds
-
-
-def _next_size(size: int, seconds: float) -> int:
-    """A batch that takes about `ACT_SECONDS`, not more than twice the last one."""
-    wanted = int(size * min(2.0, ACT_SECONDS / max(seconds, 0.001)))
-    return max(SMALLEST_BATCH, min(wanted, LARGEST_BATCH))
-
-
-@contextmanager
-def _reading(work: Work) -> Iterator[tuple[Snapshot, Reading]]:
-    """The step's system and the policies as they are now."""
-    matter = with_facts(work.matter, subject=work.request.subject, request=work.request)
-    with open_reading(matter, system=work.step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
-        snapshot,
-        reading,
-    ):
-        yield snapshot, reading
-
-
-def _open_batch(work: Work, keys: Sequence[Key]) -> Batch:
-    with transaction.atomic():
-        work.write()
-        sealed = seal_keys(keys)
-        digest = keyring.blind_index("batch", json.dumps([[str(part) for part in key] for key in keys]))
-        return Batch.objects.create(
-            step=work.step, keys=sealed, count=len(keys), digest=digest, opened_at=work.moment()
-        )
-
-
-def _close_batch(work: Work, batch: Batch, *, gone: Sequence[Key]) -> None:
-    """Record what is absent now and shred the keys; the erasure log keeps their digests."""
-    logged = log_of(gone, collection=work.step.collection) if gone else {}
-    with transaction.atomic():
-        work.write(done=work.step.done + len(gone))
-        Batch.objects.filter(pk=batch.pk, closed_at__isnull=True).update(
-            closed_at=work.moment(), gone=len(gone), keys=None, **logged
-        )
 
 
 def _hold(work: Work, *, gone: int = 0) -> int:
@@ -404,7 +267,7 @@ def _release(work: Work) -> int:
         if reading.policies[step.collection].fixed is not None:
             raise Postponed("A fact stands in the way of the release.")
     try:
-        gone = _erase(work)
+        gone = erase(work)
     except Refused:
         if _others_have_lapsed(work):
             raise Postponed("What refers to these records has not gone yet.") from None
@@ -684,9 +547,3 @@ def steps_in_order(steps: Sequence[Step], *, now: datetime) -> Iterator[Step]:
             yield step
         if step.verb != "release" or (step.not_before <= now and step.state != Step.State.DEAD):
             waiting.add(step.system)
-
-
-__all__ = [
-    "LEASE", "LOOK_AGAIN", "LostLease", "Postponed", "Stopped", "Unavailable", "Work", "make_steps", "release_matter",
-    "run_step", "steps_in_order",
-]  # fmt: skip

@@ -18,8 +18,8 @@ from rights.actions.handovers import watch_handovers
 from rights.actions.hold import report_orphans, schedule_releases
 from rights.actions.packages import expire_packages, sweep_files
 from rights.actions.proofs import watch_proofs
-from rights.actions.steps import LEASE
 from rights.actions.upkeep import keep_up
+from rights.actions.work import LEASE
 from rights.kernel.calendar import DAY, Calendar
 from rights.kernel.clock import WARNING_DAYS, local_day
 from rights.kernel.states import State

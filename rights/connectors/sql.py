@@ -54,7 +54,7 @@ from rights.kernel.plan import Fate
 
 ANSWER_SECONDS = 2
 ACT_SECONDS = 60
-KEYS_AT_ONCE = 10_000
+KEYS_AT_ONCE = 20_000
 COPY_SECONDS = 3600
 """A person's table is read as fast as it is compressed and written, so this bounds a server that hangs."""
 SHOWN = 5
@@ -372,24 +372,37 @@ class SqlSnapshot:
         groups = self._run(statement, "holds", collection, policies=policies.values())
         return [HeldGroup(trigger, last, count) for trigger, last, count in groups]
 
-    def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int | None) -> list[Key]:
+    def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int | None = None) -> list[Key]:
+        return list(chain.from_iterable(self._looks(policies, collection, limit=limit)))
+
+    def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Iterator[list[Key]]:
+        return self._looks(policies, collection, limit=None, yield_per=KEYS_AT_ONCE)
+
+    def _looks(
+        self, policies: Mapping[str, Policy], collection: str, *, limit: int | None, **options: Any
+    ) -> Iterator[list[Key]]:
+        """Of a table that refers to itself the leaves go first; where it goes round there are none, and all go."""
+
         def statement(*, leaves_only: bool) -> sa.Select[Any]:
             rows = Fates(self.reach, policies).all()[collection]
             keys = self.reach.keys_of(rows, collection)
             leaves = (~self._is_referred_to(rows, collection, key.pairs) for key in circular if leaves_only)
             return sa.select(*keys).where(rows.c.f == GO, *leaves).order_by(*keys).limit(limit)
 
-        # Of a table that refers to itself the leaves go first; where it goes round there are none, and all go at once.
         circular = self.graph.keys_to_itself(collection)
         for leaves_only in [True, False] if circular else [False]:
-            found = self._run(
+            found = False
+            with self._run(
                 partial(statement, leaves_only=leaves_only),
                 *("keys", collection, limit, leaves_only),
                 policies=policies.values(),
-            ).all()
+                **options,
+            ) as result:
+                for page in result.partitions(KEYS_AT_ONCE):
+                    found = True
+                    yield list(page)
             if found:
-                break
-        return [tuple(row) for row in found]
+                return
 
     def _is_referred_to(self, rows: Any, collection: str, pairs: Sequence[tuple[str, str]]) -> Any:
         child = self.graph.tables[collection].alias("child")

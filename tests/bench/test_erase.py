@@ -81,7 +81,7 @@ def test_a_million_rows_by_the_protocol_against_the_bare_delete(
         fulfil.advance(request_id=request.pk, now=now + timedelta(hours=1))
         whole = time.perf_counter() - begun
         request.refresh_from_db()
-        assert request.state == State.CLOSED
+        assert request.state == State.CLOSED, list(request.steps.values_list("collection", "state", "done", "error"))
         batches = Batch.objects.count()
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT person, count(*) FROM quick.visit GROUP BY 1").fetchall() == [(3, MILLION)]

@@ -12,7 +12,7 @@ from accounts.models import User
 from portal.core import ledger
 from portal.core.models import OutboxMessage
 from rights.actions import fulfil
-from rights.actions.steps import LEASE
+from rights.actions.work import LEASE
 from rights.models import Batch, Notice, Request
 from tests.faults.boundaries import Boundary, run_and_count, run_and_die
 from tests.rights.shop import NOW, Shop, State

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from portal.core.clock import SHANGHAI
-from rights.actions import fulfil, packages, review, steps
+from rights.actions import erasing, fulfil, packages, review
 from rights.actions.datamap import store_documents
-from rights.actions.steps import LEASE
 from rights.actions.submit import CannotSubmit, submit, take_back
+from rights.actions.work import LEASE
 from rights.connectors.base import Unavailable
 from rights.connectors.sql import SqlConnector, SqlSnapshot
 from rights.kernel.clock import local_day
@@ -90,12 +90,13 @@ def test_an_approved_deletion_does_each_thing_once_and_closes(shop: Shop, approv
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(
-    ("owner", "method"), [(SqlSnapshot, "find_keys"), (SqlConnector, "erase"), (SqlConnector, "find_present")]
+    ("owner", "method"), [(SqlSnapshot, "page_keys"), (SqlConnector, "erase"), (SqlConnector, "find_present")]
 )
 def test_a_worker_that_dies_anywhere_leaves_nothing_that_the_next_one_does_not_finish(
     shop: Shop, approved: Request, monkeypatch: pytest.MonkeyPatch, owner: type, method: str, when: str, nth: int
 ) -> None:
-    monkeypatch.setattr(steps, "LOOK_ROWS", 2)
+    for name in ("FIRST_BATCH", "SMALLEST_BATCH", "LARGEST_BATCH"):
+        monkeypatch.setattr(erasing, name, 2)
     with monkeypatch.context() as patch:
         die_at(patch, owner, method, when=when, nth=nth)
         with pytest.raises(Killed):
@@ -122,7 +123,7 @@ def test_a_batch_left_open_is_finished_before_anything_is_looked_for(
             fulfil.advance(request_id=approved.pk, now=LATER)
     batch = Batch.objects.get(closed_at__isnull=True)
     with monkeypatch.context() as patch:
-        die_at(patch, SqlSnapshot, "find_keys", when="before")
+        die_at(patch, SqlSnapshot, "page_keys", when="before")
         with pytest.raises(Killed):
             fulfil.advance(request_id=approved.pk, now=LATER + LEASE + timedelta(minutes=1))
     batch.refresh_from_db()

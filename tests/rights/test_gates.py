@@ -9,8 +9,9 @@ from django.utils import translation
 
 from accounts.models import User
 from portal.core.models import LedgerEntry
-from rights.actions import gates, steps
+from rights.actions import erasing, gates
 from rights.actions.gates import CannotSet
+from rights.actions.work import LEASE
 from rights.connectors.base import Unavailable
 from rights.connectors.sql import SqlConnector, SqlSnapshot
 from rights.models import Batch, Gate, Request, Step
@@ -72,9 +73,9 @@ def test_what_is_stopped_erases_nothing_and_goes_on_where_it_was(
 def test_a_stop_takes_hold_between_two_batches(
     shop: Shop, approved: Request, boss: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "FIRST_BATCH", 1)
-    monkeypatch.setattr(steps, "SMALLEST_BATCH", 1)
-    monkeypatch.setattr(steps, "LARGEST_BATCH", 1)
+    monkeypatch.setattr(erasing, "FIRST_BATCH", 1)
+    monkeypatch.setattr(erasing, "SMALLEST_BATCH", 1)
+    monkeypatch.setattr(erasing, "LARGEST_BATCH", 1)
     real: Callable[..., Any] = SqlConnector.erase
     calls = 0
 
@@ -239,7 +240,7 @@ def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         raise Unavailable("The system shop cannot be reached.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(SqlSnapshot, "find_keys", refuse)
+        patch.setattr(SqlSnapshot, "page_keys", refuse)
         yield asked
 
 
@@ -314,7 +315,7 @@ def test_two_workers_at_once_keep_to_one_limit(shop: Shop, approved: Request, bo
     ]  # fmt: skip
 
     def take(step: Step) -> Callable[[], object]:
-        return lambda: gates.claim(step, lease=steps.LEASE, now=LATER)
+        return lambda: gates.claim(step, lease=LEASE, now=LATER)
 
     found = shop.in_threads(*(take(step) for step in rows))
     assert sum(isinstance(item, gates.Entry) for item in found) == 1

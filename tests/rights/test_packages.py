@@ -20,7 +20,7 @@ from portal.core import keyring
 from portal.core.sealedfile import read_sealed
 from rights.actions import packages
 from rights.actions.packages import package_path
-from rights.actions.steps import LostLease, Work
+from rights.actions.work import LostLease, Work
 from rights.connectors.base import Unavailable
 from rights.connectors.sql import SqlConnector, SqlSnapshot
 from rights.kernel.states import Kind, State

@@ -590,7 +590,7 @@ def test_a_system_that_answers_too_late_is_unknown_and_ends_by_itself(make_zoo: 
     assert zoo.plan(ME).unknown == ()
     with psycopg.connect(zoo.url) as locked:
         locked.execute("LOCK TABLE zoo.customer IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(Unavailable), zoo.reading(ME) as (snapshot, policies):
+        with pytest.raises(Unavailable), zoo.reading(ME, patience=0.5) as (snapshot, policies):
             snapshot.find_keys(policies, "zoo.customer", limit=1)
         ended = locked.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
     assert ended == (0,)

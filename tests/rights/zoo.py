@@ -18,7 +18,7 @@ from rights.datamap import DataMap, parse_documents
 from rights.kernel.plan import Plan
 from rights.kernel.retention import Rule
 from rights.kernel.states import Kind
-from rights.planning import Matter, find_first, make_plan, open_reading
+from rights.planning import WORKER_SECONDS, Matter, find_first, make_plan, open_reading
 from tests.stack import Stack
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=SHANGHAI)
@@ -124,10 +124,18 @@ class Zoo:
 
     @contextmanager
     def reading(
-        self, identities: Mapping[str, str], *, now: datetime = NOW, rules: Sequence[Rule] = RULES
+        self,
+        identities: Mapping[str, str],
+        *,
+        now: datetime = NOW,
+        rules: Sequence[Rule] = RULES,
+        patience: float = WORKER_SECONDS,
     ) -> Iterator[tuple[Snapshot, Mapping[str, Policy]]]:
         matter = Matter(kind=Kind.DELETION, identities=identities)
-        with open_reading(matter, system="zoo", data_map=self.data_map, rules=rules, now=now) as (snapshot, reading):
+        with open_reading(matter, system="zoo", data_map=self.data_map, rules=rules, now=now, patience=patience) as (
+            snapshot,
+            reading,
+        ):
             yield snapshot, reading.policies
 
     def erase(self, identities: Mapping[str, str]) -> dict[str, int]:

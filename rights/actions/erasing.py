@@ -1,0 +1,108 @@
+"""Erasing, by one protocol: look (the matching keys, as they come), persist a batch of them sealed, act on those keys
+and the plan's predicate in one transaction of the business system, look at those keys again, record and shred them;
+repeat until a look is empty. A batch left open by a worker that died is finished first.
+"""
+
+import time
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from portal.core import keyring
+from rights.actions import gates
+from rights.actions.erasures import log_of
+from rights.actions.keys import keys_to_json, open_keys, seal_keys
+from rights.actions.work import Stopped, Work, open_working
+from rights.connectors.base import Key, Refused
+from rights.connectors.registry import connect
+from rights.models import Batch
+from rights.planning import Reading
+
+FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 50, 20_000
+ACT_SECONDS = 0.025
+"""How long acting on a batch may take: nobody else who writes the same rows waits much longer than twice that."""
+READ_AGAIN_SECONDS = 1.0
+"""For so long facts, rules and exceptions are taken as they were read. Whether erasures are stopped is asked always."""
+
+
+def erase(work: Work) -> int:
+    """Look, then act on what was seen batch by batch; until nothing that a look has seen is left. How many went."""
+    step = work.step
+    # A step that is claimed for the first time has left nothing open.
+    if step.fence > 1 and (left_open := step.batches.filter(closed_at__isnull=True).first()):
+        _act(work, _read_again(work), open_keys(bytes(left_open.keys or b"")), batch=left_open)
+    nothing_gone = f"The system {step.system} reported no error but erased nothing of {step.collection}."
+    size, unmoved = FIRST_BATCH, False
+    while True:
+        before, seen = step.done, 0
+        with open_working(work) as (snapshot, reading):
+            read_at = time.monotonic()
+            for page in snapshot.page_keys(reading.policies, step.collection):
+                if unmoved:
+                    # They may have stayed because they no longer might go; but this look lets them go again.
+                    raise Refused(nothing_gone)
+                start = 0
+                while start < len(page):
+                    if seen and (why := gates.erasing_stopped(step.system)):
+                        raise Stopped(why)
+                    if time.monotonic() - read_at > READ_AGAIN_SECONDS:
+                        reading, read_at = _read_again(work), time.monotonic()
+                    chosen = page[start : start + size]
+                    size = _next_size(len(chosen), _act(work, reading, chosen))
+                    start += len(chosen)
+                    seen += len(chosen)
+        if step.done - before == seen:
+            return step.done
+        unmoved = step.done == before
+
+
+def _read_again(work: Work) -> Reading:
+    """The policies as they are now: an exception that is approved meanwhile keeps what is not gone yet."""
+    if why := gates.erasing_stopped(work.step.system):
+        raise Stopped(why)
+    with open_working(work) as (_, reading):
+        return reading
+
+
+def _act(work: Work, reading: Reading, keys: Sequence[Key], *, batch: Batch | None = None) -> float:
+    """One batch by the protocol: persist the keys, act on them and the plan's predicate, look at them, record, shred.
+
+    Returns the seconds that acting took.
+    """
+    batch = batch or _open_batch(work, keys)
+    connector = connect(work.step.system, work.data_map)
+    begun = time.monotonic()
+    connector.erase(reading.seed, reading.policies, work.step.collection, keys)
+    seconds = time.monotonic() - begun
+    left = set(connector.find_present(work.step.collection, keys))
+    _close_batch(work, batch, gone=[key for key in keys if key not in left] if left else keys)
+    return seconds
+
+
+def _next_size(size: int, seconds: float) -> int:
+    """A batch that takes about `ACT_SECONDS`, not more than twice the last one."""
+    wanted = int(size * min(2.0, ACT_SECONDS / max(seconds, 0.001)))
+    return max(SMALLEST_BATCH, min(wanted, LARGEST_BATCH))
+
+
+def _open_batch(work: Work, keys: Sequence[Key]) -> Batch:
+    text = keys_to_json(keys)
+    with transaction.atomic():
+        work.write()
+        return Batch.objects.create(
+            step=work.step,
+            keys=seal_keys(text),
+            count=len(keys),
+            digest=keyring.blind_index("batch", text),
+            opened_at=work.moment(),
+        )
+
+
+def _close_batch(work: Work, batch: Batch, *, gone: Sequence[Key]) -> None:
+    """Record what is absent now and shred the keys; the erasure log keeps their digests."""
+    logged = log_of(gone, collection=work.step.collection) if gone else {}
+    with transaction.atomic():
+        work.write(done=work.step.done + len(gone))
+        Batch.objects.filter(pk=batch.pk, closed_at__isnull=True).update(
+            closed_at=work.moment(), gone=len(gone), keys=None, **logged
+        )

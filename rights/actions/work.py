@@ -1,0 +1,67 @@
+"""A claimed step at work: what it acts with, and the ways in which it does not come to its end."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from rights.connectors.base import Snapshot
+from rights.datamap import DataMap
+from rights.kernel.retention import Rule
+from rights.models import Request, Step
+from rights.planning import Matter, Reading, open_reading, with_facts
+
+LEASE = timedelta(seconds=settings.LEASE_SECONDS)
+
+
+class LostLease(Exception):
+    """Another worker has taken the step over; this one must not write any more."""
+
+
+class Postponed(Exception):
+    """Nothing is wrong, but it is not the time: a fact has come in the way of a release."""
+
+
+class Stopped(Exception):
+    """Somebody has stopped the erasures of the system. `str()` says why."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A claimed step with what it needs to act. `moment()` is the caller's now plus the time that has passed."""
+
+    step: Step
+    request: Request
+    matter: Matter
+    data_map: DataMap
+    rules: Sequence[Rule]
+    now: datetime
+    shadow: bool = False
+    begun: float = field(default_factory=time.monotonic)
+
+    def moment(self) -> datetime:
+        return self.now + timedelta(seconds=time.monotonic() - self.begun)
+
+    def write(self, **fields: Any) -> None:
+        """Change the step, if it is still ours, and keep the lease alive."""
+        if not Step.objects.filter(pk=self.step.pk, fence=self.step.fence, state=Step.State.RUNNING).update(
+            **{"lease_until": self.moment() + LEASE, **fields}
+        ):
+            raise LostLease(f"Step {self.step.pk} was taken over.")
+        for name, value in fields.items():
+            setattr(self.step, name, value)
+
+
+@contextmanager
+def open_working(work: Work) -> Iterator[tuple[Snapshot, Reading]]:
+    """The step's system and the policies as they are now."""
+    matter = with_facts(work.matter, subject=work.request.subject, request=work.request)
+    with open_reading(matter, system=work.step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
+        snapshot,
+        reading,
+    ):
+        yield snapshot, reading
