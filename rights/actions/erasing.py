@@ -12,7 +12,7 @@ from portal.core import keyring
 from rights.actions import gates
 from rights.actions.erasures import log_of
 from rights.actions.keys import keys_to_json, open_keys, seal_keys
-from rights.actions.work import Stopped, Work, open_working
+from rights.actions.work import READ_AGAIN_SECONDS, Stopped, Work, open_working
 from rights.connectors.base import Key, Refused
 from rights.connectors.registry import connect
 from rights.models import Batch
@@ -21,8 +21,6 @@ from rights.planning import Reading
 FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 50, 20_000
 ACT_SECONDS = 0.025
 """How long acting on a batch may take: nobody else who writes the same rows waits much longer than twice that."""
-READ_AGAIN_SECONDS = 1.0
-"""For so long facts, rules and exceptions are taken as they were read. Whether erasures are stopped is asked always."""
 
 
 def erase(work: Work) -> int:

@@ -16,6 +16,8 @@ from rights.models import Request, Step
 from rights.planning import Matter, Reading, open_reading, with_facts
 
 LEASE = timedelta(seconds=settings.LEASE_SECONDS)
+READ_AGAIN_SECONDS = 1.0
+"""For so long facts, rules and exceptions are taken as they were read. Whether erasures are stopped is asked always."""
 
 
 class LostLease(Exception):
@@ -32,7 +34,10 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """A claimed step with what it needs to act. `moment()` is the caller's now plus the time that has passed."""
+    """A claimed step with what it needs to act. `moment()` is the caller's now plus the time that has passed.
+
+    `facts_at`: when the facts of the matter were read, by `time.monotonic()`.
+    """
 
     step: Step
     request: Request
@@ -41,6 +46,7 @@ class Work:
     rules: Sequence[Rule]
     now: datetime
     shadow: bool = False
+    facts_at: float = -READ_AGAIN_SECONDS
     begun: float = field(default_factory=time.monotonic)
 
     def moment(self) -> datetime:
@@ -59,7 +65,9 @@ class Work:
 @contextmanager
 def open_working(work: Work) -> Iterator[tuple[Snapshot, Reading]]:
     """The step's system and the policies as they are now."""
-    matter = with_facts(work.matter, subject=work.request.subject, request=work.request)
+    matter = work.matter
+    if time.monotonic() - work.facts_at > READ_AGAIN_SECONDS:
+        matter = with_facts(matter, subject=work.request.subject, request=work.request)
     with open_reading(matter, system=work.step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
         snapshot,
         reading,
