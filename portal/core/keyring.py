@@ -1,4 +1,4 @@
-"""The versioned keys: sealing at rest, blind indexes, per-subject data keys, and the ledger's signature.
+"""The versioned keys: sealing at rest, blind indexes, per-subject data keys, the ledger's signature, and masks.
 
 Each purpose has its own keys and its own current version. New values are made under the current one; old values are
 read, and looked up, under every version that is still live, so that a rotation needs no pause. A key is retired only
@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-PURPOSES = ("seal", "index", "sign")
+PURPOSES = ("seal", "index", "sign", "mask")
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _FORMAT = 1
@@ -151,6 +151,15 @@ def digester(kind: str, *, version: int) -> Callable[[bytes], bytes]:
         return hashing.digest()
 
     return digest
+
+
+def mask_key(name: str) -> bytes:
+    """The key of 32 bytes under which business systems' values are masked as `name`.
+
+    Equal values are masked alike until "mask" is rotated. Once its old key is retired nobody, we included, can tell
+    whose value was masked under it.
+    """
+    return hmac.digest(_ring().purposes["mask"].key, f"masks as {name}".encode(), "sha256")
 
 
 def current_version(purpose: str) -> int:
@@ -273,7 +282,8 @@ def _ring() -> Keyring:
             raise ImproperlyConfigured(f"No keyring: set KEYRING or KEYRING_FILE (looked at {path}).") from None
         _make(path)
         status = path.stat()
-    return _cached(str(path), (status.st_mtime_ns, status.st_ino, status.st_size), path.read_text)
+    stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+    return _cached(str(path), stamp, lambda: json.dumps(_complete(path)))
 
 
 def _cached(source: str, stamp: object, read: Callable[[], str]) -> Keyring:
@@ -296,6 +306,16 @@ def _make(path: Path) -> None:
             os.link(temporary, path)
     finally:
         temporary.unlink()
+
+
+def _complete(path: Path) -> dict[str, Any]:
+    """The file's keys; for a purpose that came after the file was made, a new one where one may be made here."""
+    document = _read_document(path)
+    if not set(PURPOSES) <= set(document) and _may_be_made():
+        with _locked(path):
+            document = json.loads(generate()) | _read_document(path)
+            _write_document(path, document)
+    return document
 
 
 def _write_temporary(path: Path, text: str) -> Path:
@@ -340,6 +360,12 @@ def _decode_keys(texts: Mapping[str, str]) -> dict[int, bytes]:
 def _file_lock() -> Iterator[None]:
     """One rotation at a time, across processes."""
     _ring()
-    with _path().with_name("keyring.lock").open("w") as file:
+    with _locked(_path()):
+        yield
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.with_name("keyring.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -43,9 +43,9 @@ from rights.connectors.sqlfates import (
     OUTSIDE,
     RESTRICT,
     Fates,
-    mask_value,
 )
 from rights.connectors.sqlgraph import Graph
+from rights.connectors.sqlmasks import is_masked, mask_values, masked
 from rights.connectors.sqlprepare import run
 from rights.connectors.sqlreach import BIND, Reach
 from rights.datamap import Condition, DataMap, Edge, System
@@ -112,9 +112,9 @@ class SqlConnector:
             return self._erasing(collection, masks=masks).where(reach.key_in(collection), lets_go)
 
         with self._act() as connection:
-            chosen = reach.bound_keys(collection, keys)
+            values = reach.bound_keys(collection, keys) | self._mask_values(collection)
             key = ("erase", collection)
-            return run(connection, reach, statement, *key, policies=policies.values(), values=chosen).rowcount
+            return run(connection, reach, statement, *key, policies=policies.values(), values=values).rowcount
 
     def find_present(self, collection: str, keys: Sequence[Key]) -> list[Key]:
         reach = self._nobody()
@@ -142,7 +142,7 @@ class SqlConnector:
             )
 
         with self._act() as connection:
-            values = reach.bound_keys(collection, keys)
+            values = reach.bound_keys(collection, keys) | self._mask_values(collection)
             return run(connection, reach, statement, "erase again", collection, values=values).rowcount
 
     def _nobody(self) -> Reach:
@@ -153,15 +153,18 @@ class SqlConnector:
         table = self.graph.tables[collection]
         keys = sa.select(*(table.c[name] for name in self.graph.key_columns(collection)))
         mask = self.graph.collections[collection].mask
-        same = [table.c[name].is_not_distinct_from(mask_value(table.c[name], how)) for name, how in mask.items()]
-        return keys.where(~sa.and_(*same)) if same else keys
+        done = [is_masked(table.c[name], how) for name, how in mask.items()]
+        return keys.where(~sa.and_(*done)) if done else keys
+
+    def _mask_values(self, collection: str) -> dict[str, bytes]:
+        return mask_values(self.graph.collections[collection].mask.values())
 
     def _erasing(self, collection: str, *, masks: bool) -> sa.Update | sa.Delete:
         table = self.graph.tables[collection]
         if not masks:
             return sa.delete(table)
         mask = self.graph.collections[collection].mask
-        return sa.update(table).values({name: mask_value(table.c[name], stated) for name, stated in mask.items()})
+        return sa.update(table).values({name: masked(table.c[name], how) for name, how in mask.items()})
 
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int:
         """Write `new` where the person's rows still have `old`; a value changed meanwhile is left alone."""

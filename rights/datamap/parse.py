@@ -24,6 +24,7 @@ from rights.datamap.values import (
     DataMap,
     Edge,
     Entity,
+    Mask,
     Mentioned,
     Party,
     Predicate,
@@ -296,7 +297,7 @@ class _Parser:
             trigger=trigger,
             trigger_entity=trigger_entity,
             cutoff=body.get("cutoff"),
-            mask=dict(erase.get("fields") or {}),
+            mask=_masks(erase, source),
             basis=_as_text(basis) if basis else None,
             while_relationship="while" in body,
             consent=body.get("consent"),
@@ -496,6 +497,24 @@ def _party(key: str, body: Mapping[str, Any], *, name: Any, acts: tuple[str, ...
         identities=dict(body.get("identities") or known_as),
         options=dict(body.get("opendsr") or {}),
     )
+
+
+def _masks(erase: Mapping[str, Any], source: datasets.Source) -> dict[str, Mask]:
+    """By field, how it is masked: as stated, else as the dataset says itself."""
+    if "fields" in erase or erase["method"] != "mask":
+        return {name: _mask(stated) for name, stated in (erase.get("fields") or {}).items()}
+    found = source.masks()
+    for name in (name for name, stated in found.items() if stated is None):
+        reason = f"the dataset masks {name} in a way that is not known here."
+        raise _Missing("erase", reason, "State fields: {name: strategy}.")
+    return {name: _mask(stated) for name, stated in found.items()}
+
+
+def _mask(stated: Any) -> Mask:
+    if stated is None or isinstance(stated, str):
+        return Mask("null")
+    ((kind, value),) = stated.items()
+    return Mask(kind, value)
 
 
 def _condition(body: Mapping[str, Any]) -> Condition:
