@@ -162,6 +162,11 @@ def mask_key(name: str) -> bytes:
     return hmac.digest(_ring().purposes["mask"].key, f"masks as {name}".encode(), "sha256")
 
 
+def live_versions(purpose: str) -> list[int]:
+    """The versions that values of `purpose` may have been made under, the newest first."""
+    return sorted(_ring().purposes[purpose].keys, reverse=True)
+
+
 def current_version(purpose: str) -> int:
     """The version that new values of `purpose` are made under."""
     return _ring().purposes[purpose].current

@@ -25,6 +25,7 @@ from rights.actions import gates, packages
 from rights.actions.erasures import log_of
 from rights.actions.handovers import ASK, ask_party, parties_to_ask, tell_recipients
 from rights.actions.keys import from_plain, open_keys, seal_keys, to_plain
+from rights.actions.restrictions import digest_keys, write_register
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
 from rights.connectors.base import HeldGroup, Key, Policy, Refused, Snapshot, Unavailable
 from rights.connectors.registry import add_links, connect
@@ -277,7 +278,7 @@ def _erase(work: Work) -> int:
             keys = snapshot.find_keys(reading.policies, step.collection, limit=LOOK_ROWS)
         if keys and unmoved:
             # They may have stayed because they no longer might go; but this look lets them go again.
-            raise Refused(f"The system {step.system} reported no error but erased nothing of {step.collection}.")
+            raise Refused(_explain_unmoved(work, "erased"))
         before, wanted, first = step.done, len(keys), True
         while keys:
             chosen, keys = keys[:size], keys[size:]
@@ -288,6 +289,17 @@ def _erase(work: Work) -> int:
         if wanted < LOOK_ROWS and step.done - before == wanted:
             return step.done
         unmoved = step.done == before
+
+
+def _explain_unmoved(work: Work, done: str) -> str:
+    """What a system that says yes and does nothing is found out to have, and what to do."""
+    step = work.step
+    obstacles = connect(step.system, work.data_map).find_obstacles(step.collection)
+    has = f" It has {', '.join(obstacles)} there, which may do that." if obstacles else ""
+    return (
+        f"The system {step.system} reported no error but {done} nothing of {step.collection}.{has} Have whoever runs it"
+        " let the portal's role change these records, then try again."
+    )
 
 
 def _read_again(work: Work) -> Reading:
@@ -362,9 +374,47 @@ def _hold(work: Work, *, gone: int = 0) -> int:
         groups = snapshot.group_holds(reading.policies, step.collection)
     policy = reading.policies[step.collection]
     _write_holds(work, groups, policy=policy, gone=gone, by=(rules, matter.exemptions))
+    _restrict(work)
     if any(group.last_day is None for group in groups) and step.verb != "release":
         _look_again_tomorrow(work)
     return sum(group.count for group in groups)
+
+
+def _restrict(work: Work) -> None:
+    """What stays may only be stored from now on (PIPL art. 47): mark it in its system, and write down which it is."""
+    item = work.data_map.collections[work.step.collection]
+    if item.flag:
+        _flag(work)
+    if item.is_registered:
+        with _reading(work) as (snapshot, reading):
+            digests = digest_keys(snapshot.stream_restricted(reading.policies, item.key), collection=item.key)
+        with transaction.atomic():
+            work.write()
+            write_register(digests, request=work.request, collection=item.key)
+
+
+def _flag(work: Work) -> None:
+    """Mark what a look finds unmarked, until one finds nothing. To mark a record twice changes nothing, so unlike an
+    erasure nothing has to be written down before."""
+    step, before, size = work.step, None, FIRST_BATCH
+    connector = connect(step.system, work.data_map)
+    while True:
+        with _reading(work) as (snapshot, reading):
+            keys = snapshot.find_unflagged(reading.policies, step.collection, limit=LOOK_ROWS)
+        if not keys:
+            return
+        if work.shadow:
+            raise Refused(
+                f"{step.system} is in shadow mode: {len(keys)} of {step.collection} would have been marked. {_BY_HAND}"
+            )
+        if keys == before:
+            raise Refused(_explain_unmoved(work, "marked"))
+        before = keys
+        while keys:
+            chosen, keys = keys[:size], keys[size:]
+            begun = time.monotonic()
+            connector.flag(reading.seed, reading.policies, step.collection, chosen)
+            size = _next_size(len(chosen), time.monotonic() - begun)
 
 
 def _look_again_tomorrow(work: Work) -> None:

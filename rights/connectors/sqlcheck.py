@@ -65,10 +65,10 @@ def edge_pairs(edge: Edge) -> tuple[tuple[str, str], ...]:
 def check_system(
     connection: Connection, live: LiveSchema, *, system: str, data_map: DataMap, dataset_file: str
 ) -> list[Finding]:
-    """Every finding about one system; masks are tried on a few rows in a transaction that is rolled back."""
+    """Every finding about one system; masks and flags are tried on a few rows in a transaction that is rolled back."""
     checker = _Checker(live, system=system, data_map=data_map, dataset_file=dataset_file)
     found = list(checker.check())
-    return [*found, *_try_masks(connection, live, [item for item in checker.sound if item.mask])]
+    return [*found, *_try_changes(connection, live, [item for item in checker.sound if item.mask or item.flag])]
 
 
 def check_edges(data_map: DataMap, schemas: Mapping[str, LiveSchema]) -> Iterator[Finding]:
@@ -110,6 +110,13 @@ class _Checker:
             near = _near(self.live.name, self.live.other_schemas) or "Correct the name."
             yield Finding("fault", GOVERNANCE, key, f"The database has no schema {self.live.name}.", near)
             return
+        if self.live.read_only:
+            remedy = (
+                "Name the server that takes writes, or"
+                f" ALTER ROLE {_quote(self.live.role)} SET default_transaction_read_only = off;"
+            )
+            reason = f"The database is read-only for {self.live.role}: nothing could be erased."
+            yield Finding("fault", DATABASE, self.live.database, reason, remedy)
         if not self.live.may_use:
             grant = f"GRANT USAGE ON SCHEMA {_quote(self.live.name)} TO {_quote(self.live.role)};"
             yield Finding("fault", DATABASE, self.live.name, f"{self.live.role} may not use the schema.", grant)
@@ -118,10 +125,14 @@ class _Checker:
             if table is None:
                 yield self._missing_table(item)
                 continue
-            parts = (self._columns, self._key, self._kind, self._rights, self._masks)
+            parts = (self._columns, self._key, self._kind, self._rights, self._masks, self._flags)
             found = [finding for part in parts for finding in part(item, table)]
             yield from found
-            if self.live.may_use and all(finding.severity == "warning" for finding in found):
+            if (
+                self.live.may_use
+                and not self.live.read_only
+                and all(finding.severity == "warning" for finding in found)
+            ):
                 self.sound.append(item)
         yield from self._predicates()
         yield from self._references()
@@ -179,9 +190,10 @@ class _Checker:
         elif is_erased_by_delete(item) and not table.lets_delete:
             reason = "is a view that nothing can be deleted from."
             yield Finding("fault", GOVERNANCE, f"{key}.erase", reason, "Plan the table behind it.")
-        elif item.mask and not table.lets_change:
+        elif (item.mask or item.flag) and not table.lets_change:
             reason = "is a view that nothing can be changed in."
-            yield Finding("fault", GOVERNANCE, f"{key}.erase", reason, "Plan the table behind it.")
+            where = f"{key}.erase" if item.mask else f"{key}.restrict"
+            yield Finding("fault", GOVERNANCE, where, reason, "Plan the table behind it.")
 
     def _rights(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
         where = f"{table.schema}.{table.name}"
@@ -201,6 +213,12 @@ class _Checker:
             said += ["delete its rows"] if lacking.delete else []
             reason = f"{self.live.role} may not {', nor '.join(said)}."
             yield Finding("fault", DATABASE, where, reason, grant_table(lacking, table, role=self.live.role))
+
+    def _flags(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
+        for name, value in item.flag.items():
+            column = table.columns.get(name)
+            for reason, remedy in _against_mask(column, Mask("constant", value)) if column else ():
+                yield Finding("fault", GOVERNANCE, f"collections.{item.key}.restrict", f"{name} {reason}", remedy)
 
     def _masks(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
         key = f"collections.{item.key}.erase"
@@ -439,7 +457,7 @@ def _against_mask(column: LiveColumn, mask: Mask) -> Iterator[tuple[str, str]]:
     room = type_.length if isinstance(type_, sa.String) and is_text else None
     known = not isinstance(type_, sa.types.NullType)  # of what is not known, the trial will tell
     if column.computed:
-        yield "is computed by the database and cannot be written.", "Mask the columns that it is computed from."
+        yield "is computed by the database and cannot be written.", "Name the columns that it is computed from."
     elif mask.kind == "null":
         if not column.nullable:
             yield "may not be null.", "Mask it with {constant: …}, or delete the record."
@@ -459,8 +477,8 @@ def _against_mask(column: LiveColumn, mask: Mask) -> Iterator[tuple[str, str]]:
         yield reason, f'Widen the column to {mask.length}, or mask it with "null" or {{constant: …}}.'
 
 
-def _try_masks(connection: Connection, live: LiveSchema, items: Sequence[Collection]) -> list[Finding]:
-    """Mask a few rows of each collection for a moment: only the database itself knows its CHECKs and triggers."""
+def _try_changes(connection: Connection, live: LiveSchema, items: Sequence[Collection]) -> list[Finding]:
+    """Mask and flag a few rows of each collection for a moment: only the database knows its CHECKs and triggers."""
     found: list[Finding] = []
     if not items:
         return found
@@ -472,13 +490,14 @@ def _try_masks(connection: Connection, live: LiveSchema, items: Sequence[Collect
         connection.execute(sa.text("SET CONSTRAINTS ALL IMMEDIATE"))
         for item in items:
             found += _try_mask(connection, live.tables[item.name], item)
+            found += _try_flag(connection, live.tables[item.name], item)
         transaction.rollback()
     return found
 
 
 def _try_mask(connection: Connection, live: LiveTable, item: Collection) -> Iterator[Finding]:
     """What the database says against masking a record; of several fields, those that it refuses alone are named."""
-    error = _refused(connection, live, item, item.mask)
+    error = _refused(connection, live, item, item.mask) if item.mask else None
     if error is None:
         return
     alone = {name: _refused(connection, live, item, {name: mask}) for name, mask in item.mask.items()}
@@ -487,6 +506,14 @@ def _try_mask(connection: Connection, live: LiveTable, item: Collection) -> Iter
         yield _refusal(item, error)
     for name, why in refused.items() if not _is_busy(error) else ():
         yield _refusal(item, why, name)
+
+
+def _try_flag(connection: Connection, live: LiveTable, item: Collection) -> Iterator[Finding]:
+    flag = {name: Mask("constant", value) for name, value in item.flag.items()}
+    error = _refused(connection, live, item, flag) if flag else None
+    if error is not None and not _is_busy(error):
+        reason = f"The database refuses the flag ({_by(error)})."
+        yield Finding("fault", GOVERNANCE, f"collections.{item.key}.restrict", reason, "Use another field or value.")
 
 
 def _refused(
@@ -516,22 +543,25 @@ def _state(error: SQLAlchemyError) -> str:
     return str(getattr(getattr(error, "orig", None), "sqlstate", None) or type(error).__name__)
 
 
+def _by(error: SQLAlchemyError) -> str:
+    constraint = getattr(getattr(getattr(error, "orig", None), "diag", None), "constraint_name", None)
+    return f"the constraint {constraint}" if constraint else f"SQLSTATE {_state(error)}"
+
+
 def _is_busy(error: SQLAlchemyError) -> bool:
     return _state(error) in {"55P03", "57014", "40001", "40P01"}
 
 
 def _refusal(item: Collection, error: SQLAlchemyError, field: str = "") -> Finding:
     """What the database said, without the values that its message quotes."""
-    constraint = getattr(getattr(getattr(error, "orig", None), "diag", None), "constraint_name", None)
     key = f"collections.{item.key}.erase"
     if _is_busy(error):
         reason = f"The mask could not be tried: the rows of {item.key} are busy ({_state(error)})."
         return Finding("warning", GOVERNANCE, key, reason, "Check again when the system is quiet.")
-    by = f"the constraint {constraint}" if constraint else f"SQLSTATE {_state(error)}"
     if not field:
-        reason = f"The database refuses the mask ({by})."
+        reason = f"The database refuses the mask ({_by(error)})."
         return Finding("fault", GOVERNANCE, key, reason, "Mask other fields, or in another way.")
-    reason = f"The database refuses the mask of {field}, {item.mask[field]} ({by})."
+    reason = f"The database refuses the mask of {field}, {item.mask[field]} ({_by(error)})."
     return Finding("fault", GOVERNANCE, f"{key}.{field}", reason, f"Mask {field} in another way, or leave it out.")
 
 

@@ -32,6 +32,9 @@ FIXED = {
     Fate.RESTRICT: RESTRICT,
     Fate.REFUSE: REFUSE,
 }
+RESTRICTED = (HOLD, RESTRICT)
+"""Fates of rows that may only be stored from now on (PIPL art. 47): their period runs, or they are hard to erase. Not
+of those whose period has not begun: they are in use."""
 _STAYS_OPEN = (OUTSIDE, HOLD_OPEN, KEEP, RESTRICT, REFUSE)
 
 

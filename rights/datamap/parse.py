@@ -283,6 +283,7 @@ class _Parser:
         if body.get("key") and body["key"] not in REASONS:
             raise _Missing("key", f"{body['key']} has no text.", "Use the key of a reason, such as OK.PURPOSE_END.")
         erase = body["erase"]
+        restriction = body.get("restrict")
         trigger, trigger_entity = _split_trigger(body.get("trigger"))
         collection = Collection(
             key=key,
@@ -310,6 +311,8 @@ class _Parser:
             shared_goes_to_person=body.get("shared", "person") == "person",
             key_fields=tuple(body.get("primary_key") or ()),
             restrict=erase["method"] == "restrict",
+            register="restrict" in body,
+            flag=dict(restriction["flag"]) if isinstance(restriction, Mapping) else {},
             anonymised=body.get("anonymised", False),
             derived=body.get("derived", False),
             legal_basis=body.get("legal_basis"),
@@ -322,6 +325,7 @@ class _Parser:
             *collection.third_party,
             *collection.close,
             *collection.mask,
+            *collection.flag,
         }
         named |= {predicate.field for clause in classes for predicate in clause.when} | {*collection.key_fields}
         for column in sorted(name for name in named - known if name):

@@ -164,9 +164,10 @@ class Collection:
     `trigger` is a column or `dataset.collection.field` of a row that a record hangs on; with `trigger_entity` the
     period starts when the relationship with that company ends, a day the portal keeps; neither: nothing starts it, so a
     hold has no end yet. `key_fields`: what governance says names a record, where the database does not. `restrict`: the
-    records are not erased, only no longer used. `anonymised`: nobody's any more; `derived`: worked out from other
-    collections. `passed`: the `dataset.collection.field` where it stays written that a check was passed, once its image
-    is gone.
+    records are not erased, only no longer used. `register`: it is stated that which records may only be stored is
+    written down, for their system to ask; `flag`: the values that mark those there as well. `anonymised`: nobody's any
+    more; `derived`: worked out from other collections. `passed`: the `dataset.collection.field` where it stays written
+    that a check was passed, once its image is gone.
     """
 
     key: str
@@ -194,10 +195,18 @@ class Collection:
     shared_goes_to_person: bool = True
     key_fields: tuple[str, ...] = ()
     restrict: bool = False
+    register: bool = False
+    flag: Mapping[str, Any] = field(default_factory=dict)
     anonymised: bool = False
     derived: bool = False
     legal_basis: str | None = None
     passed: str | None = None
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether its system can ask which records may only be stored: where nothing is stated, for what is hard to
+        erase."""
+        return self.register or self.restrict
 
     @property
     def trigger_column(self) -> str | None:

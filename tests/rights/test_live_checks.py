@@ -560,6 +560,46 @@ def test_rows_that_are_busy_are_a_warning_and_not_waited_for(make_zoo: Zoos) -> 
     assert "busy" in finding.reason
 
 
+# --- flags of what may only be stored
+
+
+def flagged(column: str, value: object = True) -> tuple[str, Collections]:
+    tables = f"CREATE TABLE person (id int PRIMARY KEY, account text UNIQUE, name text, born date, {column});"
+    body = {"fields": [*FIELDS, "locked"], "erase": {"method": "restrict"}, "restrict": {"flag": {"locked": value}}}
+    return tables + "INSERT INTO person (id) VALUES (1);", {"person": body}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("locked boolean", "yes", "is of type boolean, which the constant 'yes' does not fit"),
+        ("locked int", True, "is of type integer"),
+        ("locked boolean GENERATED ALWAYS AS (id > 3) STORED", True, "is computed by the database"),
+        (
+            "locked text CONSTRAINT open_only CHECK (locked = 'open')",
+            "closed",
+            "refuses the flag (the constraint open_only)",
+        ),
+    ],
+)
+def test_a_flag_that_the_database_cannot_hold_is_a_fault(make_zoo: Zoos, column: str, value: object, said: str) -> None:
+    zoo = make_zoo(*flagged(column, value))
+    fault = only_fault(zoo)
+    assert fault.key == "collections.zoo.person.restrict"
+    assert said in fault.reason
+
+
+def test_a_flag_needs_the_right_to_write_it_and_leaves_no_trace_of_its_trial(make_zoo: Zoos, as_reader: As) -> None:
+    zoo = make_zoo(*flagged("locked boolean"))
+    assert ask(zoo) == []
+    assert zoo.sql("SELECT locked FROM zoo.person") == [(None,)]
+    as_reader(zoo, [USAGE, f"GRANT SELECT ON zoo.person TO {ROLE}"])
+    fault = only_fault(zoo)
+    assert 'UPDATE ("locked")' in fault.remedy
+    zoo.sql(fault.remedy)
+    assert faults(zoo) == []
+
+
 # --- foreign keys
 
 HELD = {"class": "TXN"}
