@@ -350,7 +350,10 @@ def _parse(document: Mapping[str, Any], source: str) -> Keyring:
             retired = _decode_keys(section.get("retired", {}))
             current = int(section["current"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ImproperlyConfigured(f"The keyring in {source} has no usable part {name!r}.") from error
+            raise ImproperlyConfigured(
+                f"The keyring in {source} has no usable part {name!r}. Give it one:"
+                f' {{"current": 1, "keys": {{"1": "32 random bytes in base64"}}}}.'
+            ) from error
         if current not in keys or any(len(key) != _KEY_BYTES for key in (*keys.values(), *retired.values())):
             raise ImproperlyConfigured(f"The keyring in {source} needs 32-byte keys and a current one in {name!r}.")
         purposes[name] = Purpose(current=current, keys=keys, retired=retired)

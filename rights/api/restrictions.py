@@ -86,7 +86,7 @@ class RestrictedView(APIView):
             "restricted": is_restricted(item.key, asked["key"]),
             "as_of": clock.now(),
         }
-        return Response(RestrictedAnswer(found).data)
+        return Response(RestrictedAnswer(found).data, headers={"Cache-Control": "no-store"})
 
 
 def _is_from(token: str, system: str) -> bool:

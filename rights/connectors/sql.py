@@ -67,6 +67,8 @@ TEXTS = 20_000
 FATES = {HOLD: Fate.HOLD, HOLD_OPEN: Fate.HOLD, **{number: fate for fate, number in FIXED.items()}}
 _UNAVAILABLE = frozenset({"08", "53", "57"})
 """SQLSTATE classes of a server that is away, full or stopping; 40001 and 40P01 mean: try again."""
+_READ_ONLY = "25006"
+"""For a while, as a rule: the other server takes over, or the maintenance ends."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ class SqlConnector:
     @contextmanager
     def _act(self) -> Iterator[Connection]:
         with _translated(self.system), self.engine.connect() as connection:
-            # A pooled connection may come back from a read-only snapshot. It takes writes or not as its server says:
-            # one that was made read-only is not to be talked out of it.
+            # A pooled connection may come back from a read-only snapshot. Whether it writes is left to the server: a
+            # database that was made read-only, or a standby, must say so and not be overruled.
             connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=None)
             with connection.begin():
                 _limit(connection, ACT_SECONDS)
@@ -609,11 +611,6 @@ WHERE n.nspname = :schema AND c.relname = :table ORDER BY 1
 def _explain_refusal(error: DBAPIError) -> str:
     """What stands in the way and what to do, of what the owner of a database can mend."""
     state = getattr(error.orig, "sqlstate", None)
-    if state == "25006":
-        return (
-            ": it is read-only. Name the server that takes writes, or set default_transaction_read_only to off for the"
-            " portal's role, then try again"
-        )
     if state != "42501":
         return ""
     # The message itself is in the server's language; where it was raised is not.
@@ -648,6 +645,11 @@ def _translated(system: str) -> Iterator[None]:
             not state or state[:2] in _UNAVAILABLE or state in {"40001", "40P01"}
         ):
             raise Unavailable(f"The system {system} cannot be reached ({state or 'no connection'}).") from None
+        if state == _READ_ONLY:
+            raise Unavailable(
+                f"The system {system} is read-only ({state}): name the server that takes writes, or have this one take"
+                " them from the portal's role."
+            ) from None
         if state in {"40001", "40P01", "57014"}:
             raise Unavailable(f"The system {system} did not answer in time ({state}).") from None
         raise Refused(

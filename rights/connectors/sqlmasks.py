@@ -52,7 +52,8 @@ def is_masked(column: ColumnElement[Any], mask: Mask) -> ColumnElement[bool]:
             pattern = f"^{mask.value}:[0-9a-f]{{{PSEUDONYM_DIGITS}}}$"
         case _:
             pattern = _MASKED_AS[mask.value if mask.kind == "format" else mask.kind]
-    return sa.or_(column.is_(None), _text(column).regexp_match(pattern))
+    # By bytes: a column's own collation may have another notion of a to f, or allow no pattern at all.
+    return sa.or_(column.is_(None), _text(column).collate("C").regexp_match(pattern))
 
 
 def masked(column: ColumnElement[Any], mask: Mask) -> ColumnElement[Any]:

@@ -24,7 +24,7 @@ from rights.actions.erasures import replay
 from rights.connectors import sql
 from rights.connectors.base import Refused
 from rights.connectors.registry import connect
-from rights.datamap import Mask, load_live_map, parse_documents
+from rights.datamap import FaultyMap, Mask, load_live_map, parse_documents
 from rights.models import Batch
 from tests.rights.shop import DATASET, DOCUMENTS, GOVERNANCE, NOW, Shop, State
 from tests.rights.zoo import Zoo, Zoos, make_map
@@ -363,6 +363,14 @@ def test_a_way_of_masking_that_the_dataset_states_itself_is_read() -> None:
         "page": Mask("constant", "-")
     }
     assert read({"strategy": "hash", "configuration": {"algorithm": "SHA-256"}}) == {"page": Mask("hash", "sha256")}
+    for other in (
+        {"strategy": "random_string_rewrite"},
+        {"strategy": "hash", "configuration": {"algorithm": "SHA-512"}},
+    ):
+        with pytest.raises(FaultyMap) as caught:
+            read(other)
+        (fault,) = caught.value.faults
+        assert (fault.key, "page" in fault.reason) == ("collections.shop.visit.erase", True)
 
 
 def test_a_database_that_refuses_a_mask_is_named_by_its_constraint(people: Zoo) -> None:
