@@ -18,8 +18,9 @@ from rights.actions import gates, packages
 from rights.actions.erasing import erase
 from rights.actions.handovers import ASK, ask_party, parties_to_ask, tell_recipients
 from rights.actions.keys import from_plain, to_plain
+from rights.actions.restricting import restrict
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
-from rights.actions.work import LEASE, Postponed, Work, open_working
+from rights.actions.work import BY_HAND, LEASE, Postponed, Work, open_working
 from rights.connectors.base import HeldGroup, Key, Policy, Refused, Unavailable
 from rights.connectors.registry import add_links, connect
 from rights.datamap import DataMap
@@ -53,7 +54,6 @@ log = structlog.get_logger(__name__)
 LOOK_AGAIN = timedelta(days=1)
 RELATIONSHIP = "relationship:"
 """A close step with this before a company's key writes down in the portal that the relationship ended."""
-_BY_HAND = "Have it done by hand or take the system live, then try again."
 
 
 def make_steps(
@@ -177,7 +177,7 @@ def _only_count(work: Work) -> int:
     going = sum(count.count for count in counts if count.fate in GOING)
     if going:
         raise Refused(
-            f"{step.system} is in shadow mode: {going} of {step.collection} would have been erased. {_BY_HAND}"
+            f"{step.system} is in shadow mode: {going} of {step.collection} would have been erased. {BY_HAND}"
         )
     return 0
 
@@ -225,6 +225,7 @@ def _hold(work: Work, *, gone: int = 0) -> int:
         groups = snapshot.group_holds(reading.policies, step.collection)
     policy = reading.policies[step.collection]
     _write_holds(work, groups, policy=policy, gone=gone, by=(rules, matter.exemptions))
+    restrict(work)
     if any(group.last_day is None for group in groups) and step.verb != "release":
         _look_again_tomorrow(work)
     return sum(group.count for group in groups)

@@ -10,14 +10,20 @@ from typing import Any
 from django.conf import settings
 
 from rights.connectors.base import Snapshot
+from rights.connectors.registry import connect
 from rights.datamap import DataMap
 from rights.kernel.retention import Rule
 from rights.models import Request, Step
 from rights.planning import Matter, Reading, open_reading, with_facts
 
 LEASE = timedelta(seconds=settings.LEASE_SECONDS)
+FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 50, 20_000
+ACT_SECONDS = 0.025
+"""How long acting on a batch may take: nobody else who writes the same rows waits much longer than twice that."""
 READ_AGAIN_SECONDS = 1.0
 """For so long facts, rules and exceptions are taken as they were read. Whether erasures are stopped is asked always."""
+
+BY_HAND = "Have it done by hand or take the system live, then try again."
 
 
 class LostLease(Exception):
@@ -73,3 +79,20 @@ def open_working(work: Work) -> Iterator[tuple[Snapshot, Reading]]:
         reading,
     ):
         yield snapshot, reading
+
+
+def next_size(size: int, seconds: float) -> int:
+    """A batch that takes about `ACT_SECONDS`, not more than twice the last one."""
+    wanted = int(size * min(2.0, ACT_SECONDS / max(seconds, 0.001)))
+    return max(SMALLEST_BATCH, min(wanted, LARGEST_BATCH))
+
+
+def explain_unmoved(work: Work, done: str) -> str:
+    """What a system that says yes and does nothing is found out to have, and what to do."""
+    step = work.step
+    obstacles = connect(step.system, work.data_map).find_obstacles(step.collection)
+    has = f" It has {', '.join(obstacles)} there, which may do that." if obstacles else ""
+    return (
+        f"The system {step.system} reported no error but {done} nothing of {step.collection}.{has} Have whoever runs it"
+        " let the portal's role change these records, then try again."
+    )

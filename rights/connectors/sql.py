@@ -42,10 +42,11 @@ from rights.connectors.sqlfates import (
     MASKED,
     OUTSIDE,
     RESTRICT,
+    RESTRICTED,
     Fates,
-    mask_value,
 )
 from rights.connectors.sqlgraph import Graph
+from rights.connectors.sqlmasks import is_masked, mask_values, masked
 from rights.connectors.sqlprepare import run
 from rights.connectors.sqlreach import BIND, Reach
 from rights.datamap import Condition, DataMap, Edge, System
@@ -66,6 +67,8 @@ TEXTS = 20_000
 FATES = {HOLD: Fate.HOLD, HOLD_OPEN: Fate.HOLD, **{number: fate for fate, number in FIXED.items()}}
 _UNAVAILABLE = frozenset({"08", "53", "57"})
 """SQLSTATE classes of a server that is away, full or stopping; 40001 and 40P01 mean: try again."""
+_READ_ONLY = "25006"
+"""For a while, as a rule: the other server takes over, or the maintenance ends."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,20 @@ class SqlConnector:
     @contextmanager
     def _act(self) -> Iterator[Connection]:
         with _translated(self.system), self.engine.connect() as connection:
-            # A pooled connection may come back from a read-only snapshot.
-            connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
+            # A pooled connection may come back from a read-only snapshot. Whether it writes is left to the server: a
+            # database that was made read-only, or a standby, must say so and not be overruled.
+            connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=None)
             with connection.begin():
                 _limit(connection, ACT_SECONDS)
                 yield connection
+
+    def find_obstacles(self, collection: str) -> list[str]:
+        table = self.graph.tables[collection]
+        with self._act() as connection:
+            found = list(connection.execute(_OBSTACLES, {"schema": table.schema, "table": table.name}).scalars())
+        # A statement that was prepared while a rule did nothing instead goes on doing nothing after the rule has gone.
+        self.engine.dispose()
+        return found
 
     def erase_order(self) -> list[str]:
         return self.graph.erase_order
@@ -104,17 +116,39 @@ class SqlConnector:
         reach = Reach(self.graph, seed, only=collection if self.graph.is_leaf(collection) else None)
 
         def statement() -> sa.Update | sa.Delete:
-            going = Fates(reach, policies).all()[collection]
-            table = self.graph.tables[collection]
-            columns = [table.c[name] for name in self.graph.key_columns(collection)]
-            lets_go = sa.tuple_(*columns).in_(sa.select(*reach.keys_of(going, collection)).where(going.c.f == GO))
             masks = bool(self.graph.collections[collection].mask) and policies[collection].otherwise is Fate.MASK
+            lets_go = _judged(reach, policies, collection, fates=(GO,))
             return self._erasing(collection, masks=masks).where(reach.key_in(collection), lets_go)
 
         with self._act() as connection:
-            chosen = reach.bound_keys(collection, keys)
+            values = reach.bound_keys(collection, keys) | self._mask_values(collection)
             key = ("erase", collection)
-            return run(connection, reach, statement, *key, policies=policies.values(), values=chosen).rowcount
+            return run(connection, reach, statement, *key, policies=policies.values(), values=values).rowcount
+
+    def flag(self, seed: Seed, policies: Mapping[str, Policy], collection: str, keys: Sequence[Key]) -> int:
+        reach = Reach(self.graph, seed, only=collection if self.graph.is_leaf(collection) else None)
+
+        def statement() -> sa.Update:
+            stays = _judged(reach, policies, collection, fates=RESTRICTED)
+            return self._flagging(collection).where(reach.key_in(collection), stays)
+
+        with self._act() as connection:
+            values = reach.bound_keys(collection, keys)
+            key = ("flag", collection)
+            return run(connection, reach, statement, *key, policies=policies.values(), values=values).rowcount
+
+    def flag_again(self, collection: str, keys: Sequence[Key]) -> int:
+        reach = self._nobody()
+
+        def statement() -> sa.Update:
+            return self._flagging(collection).where(reach.key_in(collection), ~_is_flagged(self.graph, collection))
+
+        with self._act() as connection:
+            values = reach.bound_keys(collection, keys)
+            return run(connection, reach, statement, "flag again", collection, values=values).rowcount
+
+    def _flagging(self, collection: str) -> sa.Update:
+        return sa.update(self.graph.tables[collection]).values(dict(self.graph.collections[collection].flag))
 
     def find_present(self, collection: str, keys: Sequence[Key]) -> list[Key]:
         reach = self._nobody()
@@ -142,7 +176,7 @@ class SqlConnector:
             )
 
         with self._act() as connection:
-            values = reach.bound_keys(collection, keys)
+            values = reach.bound_keys(collection, keys) | self._mask_values(collection)
             return run(connection, reach, statement, "erase again", collection, values=values).rowcount
 
     def _nobody(self) -> Reach:
@@ -153,15 +187,18 @@ class SqlConnector:
         table = self.graph.tables[collection]
         keys = sa.select(*(table.c[name] for name in self.graph.key_columns(collection)))
         mask = self.graph.collections[collection].mask
-        same = [table.c[name].is_not_distinct_from(mask_value(table.c[name], how)) for name, how in mask.items()]
-        return keys.where(~sa.and_(*same)) if same else keys
+        done = [is_masked(table.c[name], how) for name, how in mask.items()]
+        return keys.where(~sa.and_(*done)) if done else keys
+
+    def _mask_values(self, collection: str) -> dict[str, bytes]:
+        return mask_values(self.graph.collections[collection].mask.values())
 
     def _erasing(self, collection: str, *, masks: bool) -> sa.Update | sa.Delete:
         table = self.graph.tables[collection]
         if not masks:
             return sa.delete(table)
         mask = self.graph.collections[collection].mask
-        return sa.update(table).values({name: mask_value(table.c[name], stated) for name, stated in mask.items()})
+        return sa.update(table).values({name: masked(table.c[name], how) for name, how in mask.items()})
 
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int:
         """Write `new` where the person's rows still have `old`; a value changed meanwhile is left alone."""
@@ -404,6 +441,26 @@ class SqlSnapshot:
             if found:
                 return
 
+    def stream_restricted(self, policies: Mapping[str, Policy], collection: str) -> Iterator[list[Key]]:
+        def statement() -> sa.Select[Any]:
+            rows = Fates(self.reach, policies).all()[collection]
+            return sa.select(*self.reach.keys_of(rows, collection)).where(rows.c.f.in_(RESTRICTED))
+
+        rows = self._run(statement, "restricted", collection, policies=policies.values(), yield_per=KEYS_AT_ONCE)
+        with rows as found:
+            for page in found.partitions():
+                yield [tuple(row) for row in page]
+
+    def find_unflagged(self, policies: Mapping[str, Policy], collection: str, *, limit: int) -> list[Key]:
+        def statement() -> sa.Select[Any]:
+            table = self.graph.tables[collection]
+            keys = [table.c[name] for name in self.graph.key_columns(collection)]
+            stays = _judged(self.reach, policies, collection, fates=RESTRICTED)
+            return sa.select(*keys).where(stays, ~_is_flagged(self.graph, collection)).order_by(*keys).limit(limit)
+
+        found = self._run(statement, "unflagged", collection, limit, policies=policies.values())
+        return [tuple(row) for row in found]
+
     def _is_referred_to(self, rows: Any, collection: str, pairs: Sequence[tuple[str, str]]) -> Any:
         child = self.graph.tables[collection].alias("child")
         links = [child.c[ours] == self.reach.column(rows, collection, theirs) for ours, theirs in pairs]
@@ -438,6 +495,24 @@ class SqlSnapshot:
         copy = sqlcopy.Copy(form, write)
         self._run(statement, "rows", collection, tuple(redact), form, portal_copy=copy).close()
         return copy.rows
+
+
+def _judged(
+    reach: Reach, policies: Mapping[str, Policy], collection: str, *, fates: Sequence[int]
+) -> sa.ColumnElement[bool]:
+    """That a table's row is one of the person's of which one of these becomes by the policies."""
+    rows = Fates(reach, policies).all()[collection]
+    table = reach.graph.tables[collection]
+    columns = [table.c[name] for name in reach.graph.key_columns(collection)]
+    return sa.tuple_(*columns).in_(sa.select(*reach.keys_of(rows, collection)).where(rows.c.f.in_(fates)))
+
+
+def _is_flagged(graph: Graph, collection: str) -> sa.ColumnElement[bool]:
+    table = graph.tables[collection]
+    flag = graph.collections[collection].flag
+    return sa.and_(
+        *(table.c[name].is_not_distinct_from(sa.literal(value, table.c[name].type)) for name, value in flag.items())
+    )
 
 
 def _sum_fates(collection: str, counts: Iterable[Sequence[Any]], *, otherwise: Fate) -> list[FateCount]:
@@ -536,6 +611,30 @@ def open_system(system: str, data_map: DataMap) -> SqlConnector:
 _LIMITS = sa.text("SELECT set_config('statement_timeout', :timeout, true), set_config('row_security', 'off', true)")
 
 
+_OBSTACLES = sa.text("""
+SELECT named.name FROM (
+    SELECT tgrelid, tgname::text FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 24 <> 0
+    UNION ALL SELECT ev_class, rulename::text FROM pg_rewrite WHERE ev_type IN ('2', '4')) named (relation, name)
+JOIN pg_class c ON c.oid = named.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = :schema AND c.relname = :table ORDER BY 1
+""")
+"""Triggers (8 and 16: of DELETE and UPDATE) and rules (2 and 4: of UPDATE and DELETE) of a table."""
+
+
+def _explain_refusal(error: DBAPIError) -> str:
+    """What stands in the way and what to do, of what the owner of a database can mend."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state != "42501":
+        return ""
+    # The message itself is in the server's language; where it was raised is not.
+    if getattr(getattr(error.orig, "diag", None), "source_function", None) == "check_enable_rls":
+        return (
+            ": a row-level policy hides rows from the portal's role, and what is hidden is not absent. Give the role"
+            " BYPASSRLS, then try again"
+        )
+    return ": the portal's role may not do this. Grant it what manage.py datamap grants lists, then try again"
+
+
 def _limit(connection: Connection, seconds: float) -> None:
     """For the rest of the transaction. A policy on their tables must be an error here, not a false absence."""
     connection.execute(_LIMITS, {"timeout": str(int(seconds * 1000))})
@@ -559,8 +658,15 @@ def _translated(system: str) -> Iterator[None]:
             not state or state[:2] in _UNAVAILABLE or state in {"40001", "40P01"}
         ):
             raise Unavailable(f"The system {system} cannot be reached ({state or 'no connection'}).") from None
+        if state == _READ_ONLY:
+            raise Unavailable(
+                f"The system {system} is read-only ({state}): name the server that takes writes, or have this one take"
+                " them from the portal's role."
+            ) from None
         if state in {"40001", "40P01", "57014"}:
             raise Unavailable(f"The system {system} did not answer in time ({state}).") from None
-        raise Refused(f"The system {system} refuses (SQLSTATE {state or 'unknown'}).") from None
+        raise Refused(
+            f"The system {system} refuses (SQLSTATE {state or 'unknown'}){_explain_refusal(error)}."
+        ) from None
     except SQLAlchemyError as error:
         raise Refused(f"The system {system} cannot be asked: {type(error).__name__}.") from None

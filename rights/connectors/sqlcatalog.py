@@ -95,13 +95,17 @@ class LiveReference:
 
 @dataclass(frozen=True)
 class LiveSchema:
-    """`references` are those of the whole database: what is erased here may pull on rows of another schema."""
+    """`references` are those of the whole database: what is erased here may pull on rows of another schema.
+
+    `read_only`: a standby, or a role or database that was made so.
+    """
 
     name: str
     database: str
     role: str
     exists: bool
     may_use: bool
+    read_only: bool
     other_schemas: tuple[str, ...]
     tables: Mapping[str, LiveTable]
     references: tuple[LiveReference, ...]
@@ -117,7 +121,8 @@ class LiveSchema:
 
 
 _SCHEMAS = """
-SELECT nspname, has_schema_privilege(oid, 'USAGE'), current_user, current_database() FROM pg_namespace
+SELECT nspname, has_schema_privilege(oid, 'USAGE'), current_user, current_database(),
+    pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean FROM pg_namespace
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1
 """
 _TABLES = """
@@ -228,6 +233,7 @@ class _Reader:
             role=role,
             exists=self.schema in may_use,
             may_use=may_use.get(self.schema, False),
+            read_only=bool(schemas and schemas[0][4]),
             other_schemas=tuple(name for name in may_use if name != self.schema),
             tables=self._tables(indexes),
             references=self._references(indexes),

@@ -755,6 +755,7 @@ def verb_word(verb: str) -> str:
         "erase": _("erasure"),
         "mask": _("blanking"),
         "hold": _("hold"),
+        "restrict": _("storage only"),
         "release": _("release"),
         "ask": _("asked of others"),
     }

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from portal.core.clock import SHANGHAI
-from rights.actions import erasing, fulfil, packages, review
+from rights.actions import erasing, fulfil, packages, review, work
 from rights.actions.datamap import store_documents
 from rights.actions.submit import CannotSubmit, submit, take_back
 from rights.actions.work import LEASE
@@ -95,8 +95,9 @@ def test_an_approved_deletion_does_each_thing_once_and_closes(shop: Shop, approv
 def test_a_worker_that_dies_anywhere_leaves_nothing_that_the_next_one_does_not_finish(
     shop: Shop, approved: Request, monkeypatch: pytest.MonkeyPatch, owner: type, method: str, when: str, nth: int
 ) -> None:
-    for name in ("FIRST_BATCH", "SMALLEST_BATCH", "LARGEST_BATCH"):
-        monkeypatch.setattr(erasing, name, 2)
+    monkeypatch.setattr(erasing, "FIRST_BATCH", 2)
+    monkeypatch.setattr(work, "LARGEST_BATCH", 2)
+    monkeypatch.setattr(work, "SMALLEST_BATCH", 2)
     with monkeypatch.context() as patch:
         die_at(patch, owner, method, when=when, nth=nth)
         with pytest.raises(Killed):
