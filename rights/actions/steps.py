@@ -75,7 +75,14 @@ class LostLease(Exception):
 
 
 class Postponed(Exception):
-    """Nothing is wrong, but it is not the time: a fact has come in the way of a release."""
+    """Nothing is wrong, but it is not the time: a fact has come in the way of a release, or a package waits.
+
+    It is looked at again after `wait`; meanwhile the step says `error`.
+    """
+
+    def __init__(self, why: str, *, wait: timedelta = LOOK_AGAIN, error: str = "") -> None:
+        super().__init__(why)
+        self.wait, self.error = wait, error
 
 
 class Stopped(Exception):
@@ -195,8 +202,8 @@ def recipients_of(purpose: str, *, plan: Plan, data_map: DataMap) -> list[dict[s
 def run_step(work: Work) -> int:
     """Do the step; how many records it concerned. Raises ConnectorError, LostLease or Postponed."""
     actions: dict[str, Callable[[Work], int]] = {
-        "export": packages.export,
-        "supplement": _supplement,
+        "export": _pack,
+        "supplement": _pack,
         "correct": _correct,
         "consent": _withdraw_consent,
         "close": _close,
@@ -649,11 +656,14 @@ def _close(work: Work) -> int:
     )
 
 
-def _supplement(work: Work) -> int:
+def _pack(work: Work) -> int:
     try:
-        return packages.supplement(work)
+        return packages.pack(work)
     except Unavailable as error:
-        raise Postponed(str(error)) from None  # it may be away for days, which is no failure of the step
+        if work.step.attempts < packages.QUICK_TRIES:
+            raise
+        # It may be away for days, which is no failure of the step.
+        raise Postponed(str(error), wait=packages.AWAY, error=str(error)) from None
 
 
 def release_matter(request: Request) -> Matter | None:

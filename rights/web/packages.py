@@ -1,6 +1,6 @@
 """The pages of an access package: what is in it, its download, its end, and copies for whom the person names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,9 +24,12 @@ from accounts.forms import CodeForm
 from portal.core import clock, keyring, rls
 from rights.actions import packages
 from rights.actions.packages import FETCH, Gone, WrongSecret, live_packages
+from rights.actions.submit import stated_matter
 from rights.datamap import DataMap, load_live_map
+from rights.exportpages import Omission
+from rights.exports import name_gaps
 from rights.kernel.clock import local_day
-from rights.kernel.decisions import LEGAL_SECRECY
+from rights.kernel.decisions import LEGAL_SECRECY, Reason
 from rights.kernel.plan import Plan
 from rights.kernel.states import Kind
 from rights.models import Package, Request
@@ -35,6 +38,7 @@ from rights.web import language_of_page, person_of
 from rights.web.downloads import serve
 from rights.web.for_others import asker_required, find_covered
 from rights.web.present_request import follow_case
+from rights.wording import cite
 
 HANDOVER = "rights.handover"
 
@@ -183,8 +187,7 @@ def package_file(request: HttpRequest, pk: UUID, part: int) -> HttpResponseBase:
     try:
         response, begun = serve(request, chosen, name=name)
     except (OSError, keyring.SealBroken):
-        form = _form_saying(_("The file is damaged and was not handed out. Please ask for a new package."))
-        return _show(request, item, found, form=form, status=500)
+        return _show_damaged(request, item, found)
     if begun:
         packages.count_download(chosen, actor=person_of(request), now=now)
     return response
@@ -244,6 +247,11 @@ def _show(
     return render(request, "subject/package.html", context, status=status)
 
 
+def _show_damaged(request: HttpRequest, item: Request, found: Sequence[Package]) -> HttpResponse:
+    form = _form_saying(_("The file is damaged and was not handed out. Please ask for a new package."))
+    return _show(request, item, found, form=form, status=500)
+
+
 def _describe(item: Request, found: Sequence[Package], *, data_map: DataMap, language: str) -> dict[str, Any]:
     """What is in it, from the plan made when asking. Counts by system are left out where records came or went between
     asking and packing, so that what is shown always adds up."""
@@ -253,8 +261,9 @@ def _describe(item: Request, found: Sequence[Package], *, data_map: DataMap, lan
         counts[line.collection] = counts.get(line.collection, 0) + line.count
     total = sum(each.rows for each in found)
     adds_up = sum(counts.values()) == total
-    gaps = found[-1].gaps
-    inside = [each for each in data_map.collections.values() if not each.confidential and each.system not in gaps]
+    gaps, matter = found[-1].gaps, stated_matter(item)
+    asked = [each for each in data_map.collections.values() if matter.concerns(each)]
+    inside = [each for each in asked if each.system not in gaps]
     filled = [each for each in inside if counts.get(each.key) or not adds_up]
     systems = [
         {
@@ -264,17 +273,31 @@ def _describe(item: Request, found: Sequence[Package], *, data_map: DataMap, lan
             "note": data_map.entities[system.entity].name(language),
         }
         for system in data_map.systems.values()
+        if any(each.system == system.key for each in asked)
     ]
+    omissions = [*packages.list_omissions(matter, data_map), *name_gaps(gaps, data_map)]
     return {
         "records": total,
         "expires_on": local_day(found[-1].expires_at),
         "revoked_at": found[-1].revoked_at,
         "systems": systems,
+        "omissions": _by_reason(omissions, language=language),
         "redactions": [
             {"where": each.label(language), "what": listed(each.third_party)} for each in filled if each.third_party
         ],
         "sources": [{"data": each.label(language), "source": each.source(language)} for each in filled if each.source],
     }
+
+
+def _by_reason(omissions: Iterable[Omission], *, language: str) -> list[dict[str, str]]:
+    """What is left out for the same reason stands together."""
+    names: dict[Reason, list[str]] = {}
+    for omission in omissions:
+        names.setdefault(omission.reason, []).append(omission.label(language))
+    return [
+        {"names": listed(group), "why": reason.text(language), "basis": cite(reason.basis, language)}
+        for reason, group in names.items()
+    ]
 
 
 def _size_text(size: int) -> str:
@@ -297,7 +320,7 @@ def _handover_action(item: Request) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 def handover(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Name a receiver and confirm with a code; the link and the secret are shown once, in the answer."""
-    item, _found = _find(request, pk)
+    item, found = _find(request, pk)
     now = clock.now()
     live = live_packages(item, now=now)
     if not live or not item.details.get("portable"):
@@ -314,8 +337,10 @@ def handover(request: HttpRequest, pk: UUID) -> HttpResponse:
     named = {name: typed.cleaned_data[name] for name in ("receiver", "address")}
     try:
         made = [packages.hand_over(each, now=now, **named) for each in live]
-    except (Gone, OSError, keyring.SealBroken):
+    except Gone:
         return redirect("rights:package", pk)
+    except (OSError, keyring.SealBroken):
+        return _show_damaged(request, item, found)
     return _show_handover(request, item, form=HandoverForm(), made=made)
 
 
@@ -410,6 +435,7 @@ def received(request: HttpRequest, token: str) -> HttpResponse:
                 return redirect("rights:received_file", token)
     context = {
         "gone": copy is None or (copy.opened_at is not None and not fetch_until),
+        "damaged": False,
         "form": form,
         "size": _size_text(copy.size) if copy else "",
         "expires_at": copy.expires_at if copy else None,
@@ -444,7 +470,7 @@ def received_file(request: HttpRequest, token: str) -> HttpResponseBase:
         try:
             response, begun = serve(request, copy, name=f"portable-{copy.request.reference}.zip")
         except (OSError, keyring.SealBroken):
-            return redirect("rights:received", token)
+            return render(request, "subject/received.html", {"damaged": True}, status=500)
         if begun:
             packages.count_download(copy, actor=None, now=now)
     return response

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from portal.core.ledger import read_chain
 from rights.actions.gates import is_stopped
+from rights.actions.packages import name_systems
 from rights.datamap import DataMap
 from rights.kernel.clock import local_day
 from rights.kernel.decisions import REASONS
@@ -43,6 +44,7 @@ class _Row:
     entity: str
     state: str
     kind: str
+    company: str = ""
     names: list[str] = field(default_factory=list)
     done: int = 0
     total: int = 0
@@ -60,7 +62,8 @@ def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, lan
         entity, state, kind = item.entity if item else "", _step_state(step), _KIND_OF_VERB.get(step.verb, "deletion")
         if step.state == Step.State.DONE and step.verb in {*ERASING, "correct"} and not step.done:
             continue
-        row = rows.setdefault((entity, state, kind), _Row(entity, state, kind))
+        company = _package_words(step, state, data_map=data_map, language=language)
+        row = rows.setdefault((entity, state, kind, company), _Row(entity, state, kind, company))
         row.names.append(data_map.label_of(step.collection, language))
         if state == "held":
             # Each round holds anew all that stays, so the last one of a collection is what is held of it.
@@ -81,6 +84,20 @@ def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, lan
     return [_step_row(row, data_map=data_map, language=language) for row in rows.values()]
 
 
+def _package_words(step: Step, state: str, *, data_map: DataMap, language: str) -> str:
+    """What stands where a company does for steps that make a package; empty for others."""
+    match step.verb:
+        case "export" if state == "unreachable":
+            return _("A system that your package needs")
+        case "export":
+            return _("Your package")
+        case "supplement":
+            words = _("Added to your package: %(names)s") if state == "done" else _("Still missing: %(names)s")
+            return words % {"names": name_systems(step.params["systems"], data_map)(language)}
+        case _:
+            return ""
+
+
 def _step_state(step: Step) -> str:
     match step.state:
         case Step.State.DEAD:
@@ -90,7 +107,8 @@ def _step_state(step: Step) -> str:
         case Step.State.READY if is_stopped(step):
             return "halted"
         case Step.State.READY:
-            return "unreachable" if step.error else "queued"
+            # What is added to a package was out of reach when that was made.
+            return "unreachable" if step.error or step.verb == "supplement" else "queued"
         case _ if step.verb == "hold":
             return "held"
         case _ if step.verb in ERASING:
@@ -117,7 +135,7 @@ def _step_row(row: _Row, *, data_map: DataMap, language: str) -> dict[str, Any]:
         url, link = stated.fix_url, stated.fix(language) if stated.fix else ""
         break
     return {
-        "company": entity.service(language) if entity else _("All companies"),
+        "company": row.company or (entity.service(language) if entity else _("All companies")),
         "data": listed(list(dict.fromkeys(row.names))) if entity else "",
         "state": row.state, "kind": row.kind, "done": row.done, "total": row.total,
         "note": note, "url": url if link else "", "link": link,
