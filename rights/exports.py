@@ -141,7 +141,7 @@ def _write_once(file: BinaryIO, order: Order, *, data_key: bytes, away: frozense
                 if begun:
                     raise _Torn(system) from None
                 gaps.append(system)
-        omissions = (*order.omissions, *name_gaps(gaps, order.data_map))
+        omissions = (*name_gaps(gaps, order.data_map), *order.omissions)
         pages = _write_pages(archive, order, contents, omissions)
         _write_manifest(archive, order, contents, omissions, pages)
     digest = sink.finish()

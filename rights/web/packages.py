@@ -1,6 +1,6 @@
 """The pages of an access package: what is in it, its download, its end, and copies for whom the person names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,10 +26,10 @@ from rights.actions import packages
 from rights.actions.packages import FETCH, Gone, WrongSecret, live_packages
 from rights.actions.submit import stated_matter
 from rights.datamap import DataMap, load_live_map
-from rights.exportpages import Omission
+from rights.exportpages import present_omissions
 from rights.exports import name_gaps
 from rights.kernel.clock import local_day
-from rights.kernel.decisions import LEGAL_SECRECY, Reason
+from rights.kernel.decisions import LEGAL_SECRECY
 from rights.kernel.plan import Plan
 from rights.kernel.states import Kind
 from rights.models import Package, Request
@@ -38,7 +38,6 @@ from rights.web import language_of_page, person_of
 from rights.web.downloads import serve
 from rights.web.for_others import asker_required, find_covered
 from rights.web.present_request import follow_case
-from rights.wording import cite
 
 HANDOVER = "rights.handover"
 
@@ -275,29 +274,18 @@ def _describe(item: Request, found: Sequence[Package], *, data_map: DataMap, lan
         for system in data_map.systems.values()
         if any(each.system == system.key for each in asked)
     ]
-    omissions = [*packages.list_omissions(matter, data_map), *name_gaps(gaps, data_map)]
+    omissions = [*name_gaps(gaps, data_map), *packages.list_omissions(matter, data_map)]
     return {
         "records": total,
         "expires_on": local_day(found[-1].expires_at),
         "revoked_at": found[-1].revoked_at,
         "systems": systems,
-        "omissions": _by_reason(omissions, language=language),
+        "omissions": present_omissions(omissions, language),
         "redactions": [
             {"where": each.label(language), "what": listed(each.third_party)} for each in filled if each.third_party
         ],
         "sources": [{"data": each.label(language), "source": each.source(language)} for each in filled if each.source],
     }
-
-
-def _by_reason(omissions: Iterable[Omission], *, language: str) -> list[dict[str, str]]:
-    """What is left out for the same reason stands together."""
-    names: dict[Reason, list[str]] = {}
-    for omission in omissions:
-        names.setdefault(omission.reason, []).append(omission.label(language))
-    return [
-        {"names": listed(group), "why": reason.text(language), "basis": cite(reason.basis, language)}
-        for reason, group in names.items()
-    ]
 
 
 def _size_text(size: int) -> str:

@@ -49,7 +49,7 @@ class _Row:
     done: int = 0
     total: int = 0
     held: dict[str, tuple[int, int]] = field(default_factory=dict)
-    until: datetime | None = None
+    again: str = ""
     blockers: tuple[str, ...] = ()
 
 
@@ -73,7 +73,7 @@ def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, lan
         else:
             row.done += step.done
         row.total += step.expected
-        row.until = step.not_before if state == "unreachable" else None
+        row.again = _again_words(step, state)
     if plan and request.round and request.state != State.CLOSED:
         for line in plan.of(Fate.BLOCKED):
             item = data_map.collections.get(line.collection)
@@ -87,8 +87,6 @@ def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, lan
 def _package_words(step: Step, state: str, *, data_map: DataMap, language: str) -> str:
     """What stands where a company does for steps that make a package; empty for others."""
     match step.verb:
-        case "export" if state == "unreachable":
-            return _("A system that your package needs")
         case "export":
             return _("Your package")
         case "supplement":
@@ -107,14 +105,27 @@ def _step_state(step: Step) -> str:
         case Step.State.READY if is_stopped(step):
             return "halted"
         case Step.State.READY:
-            # What is added to a package was out of reach when that was made.
-            return "unreachable" if step.error or step.verb == "supplement" else "queued"
+            # Of what a package needs one system is away, not all of it; what is added to it was out of reach before.
+            is_away = step.verb == "supplement" or (step.error and step.verb != "export")
+            return "unreachable" if is_away else "queued"
         case _ if step.verb == "hold":
             return "held"
         case _ if step.verb in ERASING:
             return "erased"
         case _:
             return "done"
+
+
+def _again_words(step: Step, state: str) -> str:
+    """When what waits for a system is tried again; empty where nothing does."""
+    at = {"hour": hour(step.not_before)}
+    if state == "queued" and step.error:
+        return _("A system did not answer. We try again at %(hour)s; your date does not change.") % at
+    if state != "unreachable":
+        return ""
+    if step.verb == "supplement":
+        return _("We try again at %(hour)s and tell you once it is there.") % at
+    return _("We try again at %(hour)s; your date does not change.") % at
 
 
 def _step_row(row: _Row, *, data_map: DataMap, language: str) -> dict[str, Any]:
@@ -126,8 +137,8 @@ def _step_row(row: _Row, *, data_map: DataMap, language: str) -> dict[str, Any]:
         and row.kind not in {"cancellation", "withdrawal"}
     ):
         note = records(row.done)
-    if row.state == "unreachable" and row.until:
-        note = _("We try again at %(hour)s; your date does not change.") % {"hour": hour(row.until)}
+    if row.again:
+        note = row.again
     if row.state == "halted":
         note = _("We have paused deletions here. It goes on by itself; your date does not change.")
     for stated in (data_map.blockers[key] for key in row.blockers if key in data_map.blockers):

@@ -205,9 +205,11 @@ def _outcome_words(request: Request, *, data_map: DataMap, language: str) -> str
         parts.append(_("%(records)s deleted") % {"records": records(gone)})
     if kept:
         parts.append(_("%(records)s kept by law") % {"records": records(kept)})
+    words = listed(parts) if parts else _("There was nothing to delete")
     if missing := missing_systems(request):
-        parts.append(_("still missing: %(names)s") % {"names": name_systems(missing, data_map)(language)})
-    return listed(parts) if parts else _("There was nothing to delete")
+        names = name_systems(missing, data_map)(language)
+        return _("%(outcome)s; still missing: %(names)s") % {"outcome": words, "names": names}
+    return words
 
 
 # ---- what was asked, what was decided ------------------------------------------------------------------------------

@@ -306,7 +306,7 @@ def test_a_person_follows_what_is_missing_until_it_is_added(
         item = portal.work(item)
         assert item.state == State.ACTING
         seen = words(page(client, "request", item.pk))
-        assert "资料包需要的一个系统 暂时连不上" in seen
+        assert "有一个系统没有答复" in seen
         assert "不影响到期日" in seen
 
         first = due - timedelta(days=1)
@@ -317,18 +317,19 @@ def test_a_person_follows_what_is_missing_until_it_is_added(
             assert "贷款系统" in words(page(client, name, item.pk))
         seen = words(page(client, "request", item.pk))
         assert "已办完，还缺一部分" in seen
-        assert "还缺 贷款系统、财富系统" in seen
+        assert "还缺贷款系统、财富系统。" in seen
         assert "不用再申请" in seen
         assert "向监管部门投诉" in seen
         assert "还缺：贷款系统、财富系统 暂时连不上" in seen
+        assert "再试，拿到后告诉你" in seen
         assert "所有公司" not in seen
         assert "排队中" not in seen
-        assert "还缺 贷款系统、财富系统" in words(page(client, "requests"))
+        assert "还缺贷款系统、财富系统" in words(page(client, "requests"))
         html = page(client, "package", item.pk)
         left_out = section(html, "这次没有包括的")
         assert "贷款系统、财富系统" in left_out
         assert REASONS["OMIT.UNANSWERED"].zh in left_out
-        assert section(html, "里面有什么").count("没有回应") == 2
+        assert section(html, "里面有什么").count("没有答复") == 2
 
     second = first + timedelta(days=2)
     portal.travel(second)
