@@ -21,7 +21,7 @@ from django.db.models import F, Sum
 from portal.core.wake import at_work
 from rights.actions import gates
 from rights.actions.handovers import attend, tell_recipients
-from rights.actions.steps import LOOK_AGAIN, make_steps, release_matter, run_step, steps_in_order
+from rights.actions.steps import make_steps, release_matter, run_step, steps_in_order
 from rights.actions.submit import defer, route, stated_matter
 from rights.actions.work import LEASE, READ_AGAIN_SECONDS, LostLease, Postponed, Stopped, Work
 from rights.connectors.base import ConnectorError, Refused, Unavailable
@@ -205,9 +205,9 @@ def _run_claimed(request: Request, step: Step, look: Look) -> bool:
         return False
     except Stopped as stopped:
         _try_later(work, now + gates.MINUTE, reason=str(stopped), attempts=0)
-    except Postponed:
+    except Postponed as postponed:
         # Nothing failed: it may wait for years, and its attempts are not counted.
-        _try_later(work, now + LOOK_AGAIN, reason="", attempts=0)
+        _try_later(work, now + postponed.wait, reason=postponed.error, attempts=0)
     except Refused as error:
         if entry.was_failing:
             gates.tell_answered(step.system)

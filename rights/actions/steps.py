@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import structlog
@@ -20,7 +20,7 @@ from rights.actions.handovers import ASK, ask_party, parties_to_ask, tell_recipi
 from rights.actions.keys import from_plain, to_plain
 from rights.actions.restricting import restrict
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
-from rights.actions.work import BY_HAND, LEASE, Postponed, Work, open_working
+from rights.actions.work import BY_HAND, LEASE, LOOK_AGAIN, Postponed, Work, open_working
 from rights.connectors.base import HeldGroup, Key, Policy, Refused, Unavailable
 from rights.connectors.registry import add_links, connect
 from rights.datamap import DataMap
@@ -51,7 +51,6 @@ from rights.queries import active_rules, exemptions_of, reviewed_collections
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = timedelta(days=1)
 RELATIONSHIP = "relationship:"
 """A close step with this before a company's key writes down in the portal that the relationship ended."""
 
@@ -143,8 +142,8 @@ def recipients_of(purpose: str, *, plan: Plan, data_map: DataMap) -> list[dict[s
 def run_step(work: Work) -> int:
     """Do the step; how many records it concerned. Raises ConnectorError, LostLease or Postponed."""
     actions: dict[str, Callable[[Work], int]] = {
-        "export": packages.export,
-        "supplement": _supplement,
+        "export": _pack,
+        "supplement": _pack,
         "correct": _correct,
         "consent": _withdraw_consent,
         "close": _close,
@@ -513,11 +512,14 @@ def _close(work: Work) -> int:
     )
 
 
-def _supplement(work: Work) -> int:
+def _pack(work: Work) -> int:
     try:
-        return packages.supplement(work)
+        return packages.pack(work)
     except Unavailable as error:
-        raise Postponed(str(error)) from None  # it may be away for days, which is no failure of the step
+        if work.step.attempts < packages.QUICK_TRIES:
+            raise
+        # It may be away for days, which is no failure of the step.
+        raise Postponed(str(error), wait=packages.AWAY, error=str(error)) from None
 
 
 def release_matter(request: Request) -> Matter | None:

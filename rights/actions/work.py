@@ -23,6 +23,7 @@ ACT_SECONDS = 0.025
 READ_AGAIN_SECONDS = 1.0
 """For so long facts, rules and exceptions are taken as they were read. Whether erasures are stopped is asked always."""
 
+LOOK_AGAIN = timedelta(days=1)
 BY_HAND = "Have it done by hand or take the system live, then try again."
 
 
@@ -31,7 +32,14 @@ class LostLease(Exception):
 
 
 class Postponed(Exception):
-    """Nothing is wrong, but it is not the time: a fact has come in the way of a release."""
+    """Nothing is wrong, but it is not the time: a fact has come in the way of a release, or a package waits.
+
+    It is looked at again after `wait`; meanwhile the step says `error`.
+    """
+
+    def __init__(self, why: str, *, wait: timedelta = LOOK_AGAIN, error: str = "") -> None:
+        super().__init__(why)
+        self.wait, self.error = wait, error
 
 
 class Stopped(Exception):

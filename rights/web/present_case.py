@@ -841,6 +841,7 @@ def event_words(event: Event, data_map: DataMap) -> str:
         "confirmed": _("confirmed by them"),
         "returned": _("returned"),
         "handover_late": _("no answer in time"),
+        "supplement_late": _("a part of the package is missing past its date"),
         "evidence": _("filed evidence"),
         "taken_back": _("taken back by the person"),
         "undone": _("took the decision back"),
