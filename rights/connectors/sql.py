@@ -66,6 +66,8 @@ TEXTS = 20_000
 FATES = {HOLD: Fate.HOLD, HOLD_OPEN: Fate.HOLD, **{number: fate for fate, number in FIXED.items()}}
 _UNAVAILABLE = frozenset({"08", "53", "57"})
 """SQLSTATE classes of a server that is away, full or stopping; 40001 and 40P01 mean: try again."""
+_READ_ONLY = "25006"
+"""For a while, as a rule: the other server takes over, or the maintenance ends."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,9 @@ class SqlConnector:
     @contextmanager
     def _act(self) -> Iterator[Connection]:
         with _translated(self.system), self.engine.connect() as connection:
-            # A pooled connection may come back from a read-only snapshot.
-            connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
+            # A pooled connection may come back from a read-only snapshot. Whether it writes is left to the server: a
+            # database that was made read-only, or a standby, must say so and not be overruled.
+            connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=None)
             with connection.begin():
                 _limit(connection, ACT_SECONDS)
                 yield connection
@@ -162,6 +165,23 @@ class SqlConnector:
             return sa.delete(table)
         mask = self.graph.collections[collection].mask
         return sa.update(table).values({name: mask_value(table.c[name], stated) for name, stated in mask.items()})
+
+    def count_rows(self, seed: Seed, collection: str, values: Mapping[str, str | None]) -> int:
+        reach = Reach(self.graph, seed)
+        table = self.graph.tables[collection]
+        given = {name: f"{BIND}is_{i}" for i, name in enumerate(values)}
+
+        def statement() -> sa.Select[Any]:
+            same = (
+                sa.cast(table.c[name], sa.Text).is_not_distinct_from(sa.bindparam(bind, type_=sa.Text))
+                for name, bind in given.items()
+            )
+            return sa.select(sa.func.count()).select_from(table).where(reach.in_reach(collection), *same)
+
+        with self._act() as connection:
+            bound = {bind: values[name] for name, bind in given.items()}
+            found = run(connection, reach, statement, "count rows", collection, tuple(values), values=bound)
+            return int(found.scalar_one())
 
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int:
         """Write `new` where the person's rows still have `old`; a value changed meanwhile is left alone."""
@@ -546,6 +566,8 @@ def _translated(system: str) -> Iterator[None]:
             not state or state[:2] in _UNAVAILABLE or state in {"40001", "40P01"}
         ):
             raise Unavailable(f"The system {system} cannot be reached ({state or 'no connection'}).") from None
+        if state == _READ_ONLY:
+            raise Unavailable(f"The system {system} is read-only ({state}).") from None
         if state in {"40001", "40P01", "57014"}:
             raise Unavailable(f"The system {system} did not answer in time ({state}).") from None
         raise Refused(f"The system {system} refuses (SQLSTATE {state or 'unknown'}).") from None
