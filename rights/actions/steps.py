@@ -4,7 +4,7 @@ Every write here is conditional on the fencing token, so that a worker stalled p
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
@@ -21,7 +21,7 @@ from rights.actions.keys import from_plain, to_plain
 from rights.actions.restricting import restrict
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
 from rights.actions.work import BY_HAND, LEASE, LOOK_AGAIN, Postponed, Work, open_working
-from rights.connectors.base import HeldGroup, Key, Policy, Refused, Unavailable
+from rights.connectors.base import Connector, HeldGroup, Key, Policy, Refused, Seed, Unavailable
 from rights.connectors.registry import add_links, connect
 from rights.datamap import DataMap
 from rights.kernel.clock import local_day
@@ -468,12 +468,30 @@ def _correct(work: Work) -> int:
         defaults={"old": params["old"], "new": params["new"], "rows": 0, "at": work.now},
     )
     seed = add_links(work.matter.seed(now=work.now), system=step.system, data_map=work.data_map)
-    rows = connector.correct(seed, step.collection, params["column"], old=params["old"], new=params["new"])
+
+    def act() -> None:
+        connector.correct(seed, step.collection, params["column"], old=params["old"], new=params["new"])
+
+    rows = _change(work, connector, seed, was={params["column"]: params["old"]}, act=act)
     if rows:
-        CorrectionRecord.objects.filter(pk=record.pk).update(rows=record.rows + rows)
-    elif not record.rows:
+        CorrectionRecord.objects.filter(pk=record.pk).update(rows=rows)
+    else:
         record.delete()
-    return record.rows + rows
+    return rows
+
+
+def _change(
+    work: Work, connector: Connector, seed: Seed, *, was: Mapping[str, str | None], act: Callable[[], None]
+) -> int:
+    """Change what is as it `was`; how many records of those seen before no longer are.
+
+    What the system reports of the act would leave out what a worker changed that died before it could say so.
+    """
+    step = work.step
+    if not step.expected:
+        work.write(expected=connector.count_rows(seed, step.collection, was))
+    act()
+    return max(0, step.expected - connector.count_rows(seed, step.collection, was))
 
 
 def _withdraw_consent(work: Work) -> int:
@@ -502,14 +520,13 @@ def _close(work: Work) -> int:
         )
         return 0
     item = work.data_map.collections[work.step.collection]
-    return connect(item.system, work.data_map).set_fields(
-        add_links(work.matter.seed(now=work.now), system=item.system, data_map=work.data_map),
-        item.key,
-        match={},
-        values=item.close,
-        now=work.now,
-        only_empty=True,
-    )
+    connector = connect(item.system, work.data_map)
+    seed = add_links(work.matter.seed(now=work.now), system=item.system, data_map=work.data_map)
+
+    def act() -> None:
+        connector.set_fields(seed, item.key, match={}, values=item.close, now=work.now, only_empty=True)
+
+    return _change(work, connector, seed, was=dict.fromkeys(item.close), act=act)
 
 
 def _pack(work: Work) -> int:

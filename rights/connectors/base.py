@@ -262,6 +262,10 @@ class Connector(Protocol):
         """Erase or mask rows that a restored backup brought back; how many it was."""
         ...
 
+    def count_rows(self, seed: Seed, collection: str, values: Mapping[str, str | None]) -> int:
+        """How many of the person's rows have these values, compared as text; None is an empty field."""
+        ...
+
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int: ...
 
     def set_fields(

@@ -200,6 +200,23 @@ class SqlConnector:
         mask = self.graph.collections[collection].mask
         return sa.update(table).values({name: masked(table.c[name], how) for name, how in mask.items()})
 
+    def count_rows(self, seed: Seed, collection: str, values: Mapping[str, str | None]) -> int:
+        reach = Reach(self.graph, seed)
+        table = self.graph.tables[collection]
+        given = {name: f"{BIND}is_{i}" for i, name in enumerate(values)}
+
+        def statement() -> sa.Select[Any]:
+            same = (
+                sa.cast(table.c[name], sa.Text).is_not_distinct_from(sa.bindparam(bind, type_=sa.Text))
+                for name, bind in given.items()
+            )
+            return sa.select(sa.func.count()).select_from(table).where(reach.in_reach(collection), *same)
+
+        with self._act() as connection:
+            bound = {bind: values[name] for name, bind in given.items()}
+            found = run(connection, reach, statement, "count rows", collection, tuple(values), values=bound)
+            return int(found.scalar_one())
+
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int:
         """Write `new` where the person's rows still have `old`; a value changed meanwhile is left alone."""
         reach = Reach(self.graph, seed)
