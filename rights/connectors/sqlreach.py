@@ -102,7 +102,7 @@ class Reach:
                 type_ = self.graph.tables[collection].c[name].type
                 typed = parse_identity(value, type_)
                 if typed is not None:
-                    found[collection, name] = sa.bindparam(f"{BIND}identity_{number}", type_=type_), typed
+                    found[collection, name] = sa.bindparam(f"{BIND}identity_{number}", type_=unbounded(type_)), typed
         return found
 
     # --- columns
@@ -149,9 +149,9 @@ class Reach:
         """That a table's row is one of `keys`; without them, of those that `bound_keys` gives when it runs."""
         columns = self._table_keys(collection)
         arrays = [
-            sa.bindparam(None, [key[i] for key in keys], type_=_array_of(column.type))
+            sa.bindparam(None, [key[i] for key in keys], type_=array_of(column.type))
             if keys is not None
-            else sa.bindparam(f"{BIND}key_{i}", type_=_array_of(column.type))
+            else sa.bindparam(f"{BIND}key_{i}", type_=array_of(column.type))
             for i, column in enumerate(columns)
         ]
         if len(columns) == 1:
@@ -214,7 +214,7 @@ class Reach:
         for column in self._subject_columns(collection):
             part = sa.select(*labels, self._as_subject(column).label("j")).where(column.is_not(None))
             if self.seed.everybody and self.seed.everybody.values is not None:
-                chosen = sa.bindparam(f"{BIND}subjects", type_=sa.ARRAY(self._subject_type))
+                chosen = sa.bindparam(f"{BIND}subjects", type_=array_of(self._subject_type))
                 part = part.where(self._as_subject(column) == sa.any_(chosen))
             parts.append(part)
         for edge in ways:
@@ -282,7 +282,7 @@ class Reach:
         for start in range(0, max(1, len(rows)), BIND_ROWS):
             chunk = rows[start : start + BIND_ROWS]
             arrays = [
-                sa.bindparam(None, [row[i] for row in chunk], type_=sa.ARRAY(type_))
+                sa.bindparam(None, [row[i] for row in chunk], type_=array_of(type_))
                 for i, type_ in enumerate(columns.values())
             ]
             named = [sa.column(name, type_) for name, type_ in columns.items()]
@@ -593,8 +593,27 @@ class _Numbers(sa.TypeDecorator[Any]):
         return lambda numbers: f"{{{','.join(map(str, numbers))}}}"
 
 
-def _array_of(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
-    return _Numbers(type_) if isinstance(type_, sa.Integer) else sa.ARRAY(type_)
+class _Blanked(sa.types.UserDefinedType[str]):
+    """CHAR without its length, which compares as CHAR does: blanks at the end say nothing."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "BPCHAR"
+
+
+def unbounded(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    """The type in which a value is compared with a column of this one, as it is: cast to VARCHAR(3) or NUMERIC(9, 2)
+    PostgreSQL would cut or round it, and it would be somebody else's."""
+    if isinstance(type_, sa.CHAR):
+        return _Blanked()
+    if isinstance(type_, sa.VARCHAR) and type_.length:
+        return sa.Text()
+    return sa.Numeric() if isinstance(type_, sa.NUMERIC) and type_.precision else type_
+
+
+def array_of(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    return _Numbers(type_) if isinstance(type_, sa.Integer) else sa.ARRAY(unbounded(type_))
 
 
 def converted(column: ColumnElement[Any], type_: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:

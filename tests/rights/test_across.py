@@ -114,6 +114,28 @@ def test_a_reference_leads_from_one_database_into_another_as_what_is_written(cit
     assert fates(found)["metro.ride", "erase"] == 2
 
 
+@pytest.mark.parametrize(
+    ("bounded", "theirs", "mine"),
+    [
+        ("varchar(3)", "abc", "abcdef"),
+        ("char(3)", "abc", "abcdef"),
+        ("numeric(9, 2)", "1.5", "1.504"),
+    ],
+)
+def test_a_key_that_another_databases_column_cannot_hold_is_nobodys_there(
+    city: City, bounded: str, theirs: str, mine: str
+) -> None:
+    """Cut or rounded to what the column holds it would be somebody else's."""
+    city.sql("metro", f"ALTER TABLE ride ALTER card TYPE {bounded} USING '{theirs}'")
+    kept = bounded if bounded.startswith("numeric") else "text"
+    city.sql("crm", f"ALTER TABLE card ALTER code TYPE {kept.partition('(')[0]} USING '{mine}'")
+    city.sql("crm", "UPDATE card SET code = '5' WHERE id <> 10")
+    data_map = make_map()
+    assert [collection for collection, _ in fates(plan(data_map)) if collection == "metro.ride"] == []
+    city.sql("crm", f"UPDATE card SET code = '{theirs}' WHERE id = 10")
+    assert fates(plan(data_map))["metro.ride", "erase"] == 3
+
+
 def test_what_leads_to_held_rows_of_another_database_stays_until_they_go(city: City) -> None:
     found = plan(make_map())
     # Card 100 is the only way to the ride that is held to 2029-01-31; its customer is the only way to the card.
