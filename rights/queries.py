@@ -327,7 +327,7 @@ def system_states(data_map: DataMap, *, now: datetime) -> dict[str, SystemState]
     # Steps of the portal itself, such as copies, belong to no system and are counted here alone.
     all_waiting, all_failed = sum(waiting.values()), sum(failed.values())
     found = {}
-    for key in dict.fromkeys([Gate.EVERY, *data_map.systems, *gates]):
+    for key in dict.fromkeys([Gate.EVERY, *data_map.business_systems, *gates]):
         gate = gates.get(key) or Gate(system=key)
         found[key] = SystemState(
             key=key,
