@@ -5,6 +5,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from django.db import connection
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
@@ -16,6 +17,7 @@ from portal.core import clock, rls
 
 PREFIX = "prp_"
 VALID = timedelta(hours=12)
+FORGOTTEN_AFTER = timedelta(days=1)
 
 
 def issue_token(
@@ -37,6 +39,13 @@ def issue_token(
 def revoke_token(*, user: User, token: str, now: datetime) -> bool:
     """End a token of `user`. False if there is none to end."""
     return bool(ApiToken.objects.filter(user=user, digest=_digest(token), revoked_at=None).update(revoked_at=now))
+
+
+def forget_tokens(*, now: datetime) -> int:
+    """Delete tokens that ended a day ago, for workers."""
+    ended = Q(expires_at__lte=now - FORGOTTEN_AFTER) | Q(revoked_at__lte=now - FORGOTTEN_AFTER)
+    deleted, _by_model = ApiToken.objects.filter(ended).delete()
+    return deleted
 
 
 def check_token(token: str, *, now: datetime) -> ApiToken | None:

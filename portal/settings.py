@@ -198,6 +198,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Longer than any task: a redelivered task is harmless (leases live in PostgreSQL) but wasted work.
     "visibility_timeout": 3600,
+    # A list for each; the first that is not empty is read. Requests: `rights.queries.place_of`; ticks are of the first.
+    "priority_steps": [0, 1, 2, 5],
     # A person's click must not hang on a dead queue: the next tick catches up.
     "socket_connect_timeout": 2,
     "socket_timeout": 10,

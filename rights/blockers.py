@@ -25,6 +25,8 @@ def own_relationships(system: str, data_map: DataMap) -> list[Entity]:
 
 def systems_to_ask_first(system: str, data_map: DataMap) -> list[str]:
     """Other systems that know of facts in the way of this one's records."""
+    if data_map.systems[system].own:
+        return []  # nothing stands in the way of what no request changes
     entity = data_map.systems[system].entity
     blocking = [item.condition.collection for item in data_map.blockers.values() if entity in item.entities]
     relationship = data_map.entities[entity].relationship

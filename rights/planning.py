@@ -66,6 +66,8 @@ class Matter:
         """Whether the request may change or show the collection at all."""
         if self.kind is Kind.CORRECTION or collection.confidential:
             return False
+        if collection.own and self.kind is not Kind.ACCESS:
+            return False  # what becomes of the portal's rows is no request's to decide: see `actions.upkeep`
         if self.entities and collection.entity not in self.entities:
             return False
         if self.kind is Kind.ACCESS and collection.anonymised:

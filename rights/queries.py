@@ -28,6 +28,7 @@ from rights.models import (
     Step,
 )
 
+NEARLY_DUE, NOT_PRESSING = 2, 5
 OUTLIVING = ("release", "supplement")
 """Steps that go on after their request is closed: what is held is released, what was missing is added."""
 
@@ -130,6 +131,17 @@ def last_day_to_ask(received_at: datetime) -> date:
 
 def _pause_of(start: datetime, end: datetime | None) -> clock.Pause:
     return clock.Pause(clock.local_day(start), clock.local_day(end) if end else None)
+
+
+def place_of(request: Request, *, now: datetime) -> int:
+    """A request's place among those that wait for a worker: 0 what is late, 1 a child's, 2 what is nearly due, 5 the
+    rest.
+
+    Told by its own columns: a pause or an extension puts it forward sooner than it has to be, which harms nobody.
+    """
+    last_day = request.started_on and request.started_on + timedelta(days=request.limit_days)
+    is_near = last_day is not None and last_day - clock.local_day(now) <= timedelta(days=max(clock.WARNING_DAYS))
+    return min(request.priority, NEARLY_DUE if is_near else NOT_PRESSING)
 
 
 def due_of(request: Request, *, now: datetime, calendar: Calendar | None = None, extended: bool = False) -> Due:
@@ -315,7 +327,7 @@ def system_states(data_map: DataMap, *, now: datetime) -> dict[str, SystemState]
     # Steps of the portal itself, such as copies, belong to no system and are counted here alone.
     all_waiting, all_failed = sum(waiting.values()), sum(failed.values())
     found = {}
-    for key in dict.fromkeys([Gate.EVERY, *data_map.systems, *gates]):
+    for key in dict.fromkeys([Gate.EVERY, *data_map.business_systems, *gates]):
         gate = gates.get(key) or Gate(system=key)
         found[key] = SystemState(
             key=key,

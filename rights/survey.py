@@ -60,7 +60,7 @@ def survey(
     """A line for each subject, in the order of the identity. Raises ConnectorError where a system does not answer."""
     if data_map.edges_between_systems:
         raise CannotSurvey("The map leads from one database into another: plan one subject at a time, by --subject.")
-    systems = [key for key in data_map.systems if _knows(data_map, key, identity)]
+    systems = [key for key in data_map.business_systems if _knows(data_map, key, identity)]
     if not systems:
         raise CannotSurvey(f"No collection of the map has an identity {identity}.")
     matter = Matter(kind=kind, identities={})

@@ -5,10 +5,9 @@ from uuid import UUID
 from celery import shared_task
 
 from portal.core import clock
-from portal.core.wake import wake
 from rights.actions import fulfil, watch
 from rights.models import Request
-from rights.transitions import ADVANCE
+from rights.transitions import ADVANCE, wake_worker
 
 
 @shared_task(name=ADVANCE)
@@ -24,4 +23,4 @@ def tick() -> dict[str, int]:
 
 
 def _hand_over(request: Request) -> None:
-    wake(ADVANCE, request_id=str(request.pk))
+    wake_worker(request, now=clock.now())

@@ -12,6 +12,7 @@ from portal.core.wake import wake
 from rights import receipts
 from rights.kernel.states import State, require_move
 from rights.models import Event, Request
+from rights.queries import place_of
 
 ADVANCE = "rights.tasks.advance"
 
@@ -49,7 +50,12 @@ def move(
         record(
             request, event=event, now=now, actor=actor, body={**(body or {}), "to": to.value}, commitments=commitments
         )
-        wake(ADVANCE, request_id=str(request.pk))
+        wake_worker(request, now=now)
+
+
+def wake_worker(request: Request, *, now: datetime) -> None:
+    """Have a worker look at the request, in its place among those that wait for one."""
+    wake(ADVANCE, priority=place_of(request, now=now), request_id=str(request.pk))
 
 
 def record(

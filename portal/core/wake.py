@@ -26,16 +26,16 @@ def at_work(**kwargs: str) -> Iterator[None]:
         _at_work.reset(token)
 
 
-def wake(task: str, **kwargs: str) -> None:
+def wake(task: str, *, priority: int = 0, **kwargs: str) -> None:
     """Send `task` by its name once the transaction has committed, so that no worker looks for a row that is not there
-    yet."""
+    yet. `priority`: its place among what waits for a worker, 0 first (CELERY_BROKER_TRANSPORT_OPTIONS)."""
     if _at_work.get() == kwargs:
         return
-    transaction.on_commit(partial(_send, task, kwargs), robust=True)
+    transaction.on_commit(partial(_send, task, kwargs, priority), robust=True)
 
 
-def _send(task: str, kwargs: dict[str, str]) -> None:
+def _send(task: str, kwargs: dict[str, str], priority: int) -> None:
     try:
-        current_app.send_task(task, kwargs=kwargs, ignore_result=True, retry=False)
+        current_app.send_task(task, kwargs=kwargs, priority=priority, ignore_result=True, retry=False)
     except Exception as error:  # noqa: BLE001 - whatever the broker's transport raises, it may not undo what is committed
         log.warning("wake_failed", task=task, error=str(error))

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from portal.core.systems import variable_for
 from rights.connectors.base import ConnectorError
-from rights.connectors.registry import check_system, reach, read_system
+from rights.connectors.registry import check_own, check_system, reach, read_system
 from rights.connectors.sqlcatalog import LiveSchema
 from rights.connectors.sqlcheck import DATABASE, Coverage, Finding, check_edges, measure_coverage
 from rights.connectors.sqldraft import Draft, draft_map
@@ -52,13 +52,13 @@ def check_map(parsed: DataMap, mentioned: Mapping[str, Mentioned]) -> Report:
     findings: list[Finding] = []
     schemas: dict[str, LiveSchema] = {}
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="check") as pool:
-        for system, answer in zip(parsed.systems, pool.map(ask, parsed.systems), strict=True):
+        for system, answer in zip(parsed.business_systems, pool.map(ask, parsed.business_systems), strict=True):
             if isinstance(answer, Finding):
                 findings.append(answer)
             else:
                 schemas[system], found = answer
                 findings += found
-    findings += [*check_edges(parsed, schemas), *_check_parties(parsed)]
+    findings += [*check_edges(parsed, schemas), *_check_parties(parsed), *check_own(parsed)]
     coverage = tuple(
         measure_coverage(live, system=system, mentioned=mentioned[system].fields if system in mentioned else {})
         for system, live in schemas.items()
@@ -102,7 +102,7 @@ def suggest_map(*, system: str, schema: str, identities: Mapping[tuple[str, str]
 def list_grants(parsed: DataMap, *, role: str | None) -> dict[str, list[str]]:
     """By system, the least its role needs: the role given, or else the one of its address. Raises ConnectorError."""
     found = {}
-    for key, system in parsed.systems.items():
+    for key, system in parsed.business_systems.items():
         live = read_system(key, schema=system.schema)
         found[key] = grant_system(parsed, live, system=key, role=role or live.role)
     return found

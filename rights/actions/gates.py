@@ -17,10 +17,9 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.permissions import can
 from portal.core import ledger
-from portal.core.wake import wake
 from rights.kernel.states import State
 from rights.models import Gate, Step
-from rights.transitions import ADVANCE
+from rights.transitions import wake_worker
 
 ERASING = frozenset({"erase", "mask", "release"})
 """What the switch stops. What only ends a use, or writes down what is held, goes on: it can be taken back."""
@@ -132,10 +131,15 @@ def wake_next(system: str, *, now: datetime) -> None:
     if not Gate.objects.filter(pk=system).exclude(at_once=None).exists():
         return
     waiting = Step.objects.filter(system=system, state=Step.State.READY, not_before__lte=now + FULL)
-    first = waiting.exclude(request__state=State.REVIEW).order_by("request__priority", "request__started_on").first()
+    first = (
+        waiting.exclude(request__state=State.REVIEW)
+        .select_related("request")
+        .order_by("request__priority", "request__started_on")
+        .first()
+    )
     if first:
         Step.objects.filter(pk=first.pk, state=Step.State.READY).update(not_before=now)
-        wake(ADVANCE, request_id=str(first.request_id))
+        wake_worker(first.request, now=now)
 
 
 # --- who sets them

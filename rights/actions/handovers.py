@@ -20,7 +20,6 @@ from django.db.models import F, Q
 from accounts.identities import get_identities
 from accounts.models import User
 from portal.core.ledger import commit_to
-from portal.core.wake import wake
 from rights.connectors.base import Answer, Ask, ConnectorError, Outcome, Refused, Unavailable
 from rights.connectors.registry import channel_for, reach
 from rights.datamap import DataMap, Party, load_live_map
@@ -30,7 +29,7 @@ from rights.models import Handover, Request, Step
 from rights.notices import notify
 from rights.planning import Matter, parties_asked
 from rights.queries import due_of
-from rights.transitions import ADVANCE, record
+from rights.transitions import record, wake_worker
 
 log = structlog.get_logger(__name__)
 _JITTER = SystemRandom()
@@ -328,7 +327,7 @@ def _move_step(handover: Handover, *, done: bool, reason: str, now: datetime) ->
     waiting = Step.objects.filter(handovers=handover)
     if done:
         waiting.filter(state=Step.State.READY).update(not_before=now)
-        wake(ADVANCE, request_id=str(handover.request_id))
+        wake_worker(handover.request, now=now)
     else:
         # Also one that a worker runs at this moment: it can no longer report.
         waiting.filter(state__in=[Step.State.READY, Step.State.RUNNING]).update(

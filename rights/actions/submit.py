@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -308,10 +308,12 @@ def _has_same_copy(request: Request, *, plan: Plan, months: int) -> bool:
 
     "Nothing changed" means: the plan then and now count the same records in every collection, and the portal changed
     none since. What a business corrected in place meanwhile is not seen, so a person decides and nobody is refused.
+    The portal's own rows are left out: asking adds to them.
     """
     if request.kind != Kind.ACCESS or request.received_at is None:
         return False
     since = add_months(local_day(request.received_at), -months)
+    held = _of_the_companies(plan)
     earlier = Request.objects.filter(
         subject=request.subject_id, kind=Kind.ACCESS, closing_key="OK.ACCESS", closed_at__lte=request.received_at
     ).order_by("-closed_at")
@@ -319,9 +321,19 @@ def _has_same_copy(request: Request, *, plan: Plan, months: int) -> bool:
         changed = Step.objects.filter(
             request__subject=request.subject_id, verb__in=CHANGING, done__gt=0, finished_at__gt=copy.closed_at
         )
-        if copy.plan and handling.same_records(Plan.from_json(copy.plan), plan) and not changed.exists():
+        if (
+            copy.plan
+            and handling.same_records(_of_the_companies(Plan.from_json(copy.plan)), held)
+            and not changed.exists()
+        ):
             return True
     return False
+
+
+def _of_the_companies(plan: Plan) -> Plan:
+    systems = load_live_map().systems
+    own = {key for key, system in systems.items() if system.own}
+    return replace(plan, lines=tuple(line for line in plan.lines if line.system not in own))
 
 
 def _count_same(request: Request, *, days: int) -> int:

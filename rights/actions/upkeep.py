@@ -11,10 +11,12 @@ from django.db import connection, models, transaction
 from accounts.identities import reindex
 from accounts.standin import forget_attempts
 from accounts.stepup import forget_codes
+from accounts.tokens import forget_tokens
 from portal.core import keyring
 from portal.core.fields import reseal
 from portal.core.heartbeat import beat, last_beat
 from rights.actions.erasures import forget_cleared
+from rights.actions.forgetting import forget_own_rows
 from rights.datamap import load_live_map
 from rights.models import Package, SubjectVault
 
@@ -28,7 +30,8 @@ def keep_up(*, now: datetime) -> int:
     last = last_beat(DONE)
     if last is not None and timedelta() <= now - last < HOUR:
         return 0
-    found = forget_attempts(now=now) + forget_codes(now=now) + forget_cleared(data_map=load_live_map(), now=now)
+    found = forget_attempts(now=now) + forget_codes(now=now) + forget_tokens(now=now)
+    found += forget_cleared(data_map=load_live_map(), now=now) + forget_own_rows(now=now)
     moved = _replace_keys(now=now)
     if not moved:
         beat(DONE, now)

@@ -8,16 +8,18 @@ from rights.connectors import sqlcheck
 from rights.connectors.base import Connector, Links, Partner, Seed, Snapshot
 from rights.connectors.manual import ManualTask
 from rights.connectors.opendsr import OpenDsrPartner
+from rights.connectors.own import OwnSystem, find_faults
 from rights.connectors.sql import ANSWER_SECONDS, open_system
 from rights.connectors.sqlcatalog import LiveSchema, open_catalog, read_schema
 from rights.connectors.sqlcheck import Finding
 from rights.connectors.webhook import WebhookPartner
 from rights.datamap import DataMap, Edge, Party
+from rights.datamap.parse import GOVERNANCE
 
 
 def connect(system: str, data_map: DataMap) -> Connector:
     """The connector of a system of the map. Raises Unavailable or Refused."""
-    return open_system(system, data_map)
+    return OwnSystem(system, data_map) if data_map.systems[system].own else open_system(system, data_map)
 
 
 PARTNERS: dict[str, Callable[[Party], Partner]] = {
@@ -78,3 +80,8 @@ def check_system(system: str, data_map: DataMap, *, dataset_file: str) -> tuple[
         live = read_schema(connection, data_map.systems[system].schema)
         found = sqlcheck.check_system(connection, live, system=system, data_map=data_map, dataset_file=dataset_file)
         return live, found
+
+
+def check_own(data_map: DataMap) -> list[Finding]:
+    """What the map says of the portal's own rows and the portal does not have."""
+    return [Finding("fault", GOVERNANCE, key, reason, remedy) for key, reason, remedy in find_faults(data_map)]

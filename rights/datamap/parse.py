@@ -242,18 +242,23 @@ class _Parser:
         )
 
     def _system(self, key: str, body: Mapping[str, Any]) -> System | Party:
-        if body.get("kind", "sql") != "sql":
+        kind = body.get("kind", "sql")
+        if kind not in {"sql", "own"}:
             return _party(key, body, name=body.get("label", key), acts=tuple(body.get("acts") or ("erase",)))
-        if "schema" not in body:
+        if kind == "sql" and "schema" not in body:
             raise _Missing("schema", "is missing.", "State schema.")
+        if kind == "own":
+            for name in sorted({"schema", "backup_days"} & set(body)):
+                raise _Missing(name, "is for a database of a company, not for the portal itself.", "Leave it out.")
         for name in sorted({"acts", "days", "instructions", "identities", "opendsr"} & set(body)):
             raise _Missing(name, "is for a system that is asked, not for a database.", "Leave it out, or state kind.")
         return System(
             key=key,
-            schema=body["schema"],
+            schema=body.get("schema", ""),
             entity=body["entity"],
             label=_as_text(body["label"]) if "label" in body else Text(key, key),
             backup_days=body.get("backup_days", 0),
+            own=kind == "own",
         )
 
     def _recipient(self, key: str, body: Mapping[str, Any]) -> Party:
@@ -282,8 +287,10 @@ class _Parser:
             raise _Missing("basis", "no retention and no basis is stated.", "Say why nothing has to be kept.")
         if body.get("key") and body["key"] not in REASONS:
             raise _Missing("key", f"{body['key']} has no text.", "Use the key of a reason, such as OK.PURPOSE_END.")
-        erase = body["erase"]
+        erase, own = body["erase"], systems[source.system].own
         restriction = body.get("restrict")
+        if own != (erase["method"] == "own"):
+            raise _Missing("erase.method", "own is for a system of that kind, and there the only one.", "Correct it.")
         trigger, trigger_entity = _split_trigger(body.get("trigger"))
         collection = Collection(
             key=key,
@@ -317,6 +324,7 @@ class _Parser:
             derived=body.get("derived", False),
             legal_basis=body.get("legal_basis"),
             passed=body.get("passed"),
+            own=own,
         )
         known = {item.name for item in collection.fields}
         named = {

@@ -56,6 +56,8 @@ class System:
     label: Text
     backup_days: int = 0
     """After how many days what was erased is gone from its backups too; 0: not stated."""
+    own: bool = False
+    """Whether it is the portal itself, whose rows go by rules of its own and never by a person's request."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ class Collection:
     records are not erased, only no longer used. `register`: it is stated that which records may only be stored is
     written down, for their system to ask; `flag`: the values that mark those there as well. `anonymised`: nobody's any
     more; `derived`: worked out from other collections. `passed`: the `dataset.collection.field` where it stays written
-    that a check was passed, once its image is gone.
+    that a check was passed, once its image is gone. `own`: rows of the portal
+    itself.
     """
 
     key: str
@@ -201,6 +204,7 @@ class Collection:
     derived: bool = False
     legal_basis: str | None = None
     passed: str | None = None
+    own: bool = False
 
     @property
     def is_registered(self) -> bool:
@@ -354,6 +358,11 @@ class DataMap:
     def party(self, key: str) -> Party | None:
         """Whom a key names, where governance states how they are reached."""
         return self.asked.get(key) or self.recipients.get(key)
+
+    @cached_property
+    def business_systems(self) -> Mapping[str, System]:
+        """The companies' systems, without the portal's own rows: where requests act, and where gates stand."""
+        return {key: system for key, system in self.systems.items() if not system.own}
 
     def of_system(self, system: str) -> tuple[Collection, ...]:
         return self._by_system.get(system, ())

@@ -324,7 +324,7 @@ def test_the_banks_map_against_a_bank_that_was_changed(bank: "psycopg.Connection
 def test_the_demos_map_is_sound_and_mentions_everything(business: "Business", say: Say) -> None:
     said = say("check", str(DEMO))
     assert said["faults"] == []
-    systems = parse_documents(read_folder(DEMO)).systems
+    systems = parse_documents(read_folder(DEMO)).business_systems
     assert {item["system"]: item["missing"] for item in said["coverage"]} == {system: [] for system in systems}
 
 

@@ -29,8 +29,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         data_map, system = load_live_map(), options["system"]
-        if system not in data_map.systems:
-            known = ", ".join(data_map.systems) or "none"
+        if system not in data_map.business_systems:
+            known = ", ".join(data_map.business_systems) or "none"
             raise CommandError(f"The live data map has no system {system}; it has {known}.")
         now = clock.now()
         if options["made"] > now:
