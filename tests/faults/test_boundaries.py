@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 
 from portal.core.models import Heartbeat
 from rights.actions import fulfil, steps, upkeep
@@ -17,6 +16,7 @@ from tests.faults.boundaries import Boundary, kill_myself, run_and_count, run_an
 from tests.faults.crowd import BYSTANDER, CASES, Crowd, Person
 from tests.faults.parts import Server
 from tests.rights.shop import NOW
+from tests.stack import close_connections
 
 pytestmark = pytest.mark.role("worker")
 LATER = NOW + timedelta(minutes=30)
@@ -235,7 +235,7 @@ def test_the_business_server_killed_at_every_moment(far_crowd: Crowd, server: Se
 def kill_the_portals_database(server: Server, drill: Drill, indexes: Iterable[int]) -> None:
     def mend() -> None:
         server.start()
-        connection.close()
+        close_connections()
 
     drill.run(indexes, strike=server.crash, mend=mend)
 

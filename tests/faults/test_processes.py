@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from django.db import connection
 
 from portal.core import clock
 from portal.demo.accounts import DEMO_PASSWORD
@@ -16,7 +15,7 @@ from rights.kernel.states import Kind, State
 from rights.models import Request
 from tests.faults.crowd import BYSTANDER, CASES, Crowd
 from tests.faults.parts import Broker, Portal, Server
-from tests.stack import Stack
+from tests.stack import Stack, close_connections
 from tests.waiting import wait_until
 from tests.walks.visitor import Visitor
 
@@ -107,7 +106,7 @@ def test_the_portals_database_killed_again_and_again(far_portal: Crowd, server: 
 
         def kill() -> None:
             server.restart()
-            connection.close()
+            close_connections()
 
         ask(far_portal, rounds=2)
         see_through(far_portal, portal, kill, kill)
