@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failure against the live portal comes with what the portal said."""
     report = yield
-    if report.failed and _stack and {"live", "open_page"} & set(getattr(item, "fixturenames", ())):
+    if report.failed and _stack and {"live", "open_page", "portal"} & set(getattr(item, "fixturenames", ())):
         log = _stack[0].data_dir / "portal.log"
         if log.exists():
             report.sections.append(("The end of portal.log", "".join(log.open().readlines()[-60:])))

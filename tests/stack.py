@@ -185,12 +185,14 @@ _wrappers: dict[str, BaseDatabaseWrapper] = {}
 def django_as(stack: Stack, role: str) -> Iterator[None]:
     """Let Django's own connection be that of another role inside the block."""
     before = connections["default"]
-    if role not in _wrappers:
+    key = f"{role} {stack.url_of(role)}"
+    if key not in _wrappers:
         wrapper = connections.create_connection("default")
         parts = psycopg.conninfo.conninfo_to_dict(stack.url_of(role))
-        wrapper.settings_dict = {**wrapper.settings_dict, "USER": parts["user"], "PASSWORD": parts["password"]}
-        _wrappers[role] = wrapper
-    connections["default"] = _wrappers[role]
+        changed = {"USER": parts["user"], "PASSWORD": parts["password"], "HOST": parts["host"]}
+        wrapper.settings_dict = {**wrapper.settings_dict, **changed}
+        _wrappers[key] = wrapper
+    connections["default"] = _wrappers[key]
     try:
         yield
     finally:

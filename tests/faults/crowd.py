@@ -156,9 +156,9 @@ class Crowd:
         """They ask, each for what they came for."""
         return [submit(request_id=self.draft(person, now=now).pk, now=now) for person in people]
 
-    def approve_waiting(self, *, now: datetime) -> int:
+    def approve_waiting(self, *, now: datetime, limit: int | None = None) -> int:
         """Whoever waits for a person is approved; how many were."""
-        waiting = list(self._mine().filter(state=State.REVIEW).select_related("subject", "filed_by"))
+        waiting = list(self._mine().filter(state=State.REVIEW).select_related("subject", "filed_by")[:limit])
         for request in waiting:
             plan = review.live_plan(request, now=now)
             review.approve(
@@ -187,8 +187,8 @@ class Crowd:
         assert set(told.values()) == {1}, (at, told.most_common(3))
         assert not Notice.objects.filter(sent_at__isnull=True), at
         mails = Counter(OutboxMessage.objects.values_list("recipient", "subject", "body"))
-        assert set(mails.values()) == {1}, (at, mails.most_common(3))
-        assert len(mails) == sum(told.values()), at
+        notices = Counter(Notice.objects.values_list("user__email", "subject", "body"))
+        assert {key: mails[key] for key in notices} == notices, at
         assert ledger.verify().problems == [], at
 
     def _mine(self) -> Any:

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg
@@ -22,7 +22,7 @@ from portal.embedded.valkey import valkey_pid
 from tests.stack import PREFIX, Stack
 from tests.waiting import answers, wait_until
 
-START_SECONDS = 120
+START_SECONDS = 300
 """As long as a process may take to start on a machine where others work."""
 
 
@@ -31,8 +31,10 @@ class Portal:
 
     def __init__(self, stack: Stack, **environment: str) -> None:
         self.stack = stack
-        self.environment = {**os.environ, "LEASE_SECONDS": "3", "CHECK_SECONDS": "1", **environment}
+        parts = stack.addresses.as_environment()
+        self.environment = {**os.environ, **parts, "LEASE_SECONDS": "3", "CHECK_SECONDS": "1", **environment}
         self.running: list[subprocess.Popen[bytes]] = []
+        self._names: dict[int, str] = {}
         self._kinds = {kind.name: kind for kind in processes.name_kinds(port=stack.port)}
 
     @property
@@ -43,7 +45,33 @@ class Portal:
         """Start a process of each kind that is named (web, worker, beat); a name may come more than once."""
         started = [processes.start(self._kinds[name], environment=self.environment, log=self.log) for name in names]
         self.running += started
+        self._names |= {process.pid: name for process, name in zip(started, names, strict=True)}
         return started
+
+    def have(self, **wanted: int) -> None:
+        """So many of each kind, and no more; all of them are ready."""
+        self.look()
+        for name, count in wanted.items():
+            mine = self.of(name)
+            for process in mine[count:]:
+                self.kill(process)
+            self.start(*[name] * (count - len(mine)))
+        for worker in self.of("worker"):
+            self.wait_worker(worker)
+        if self.of("web"):
+            self.wait_web()
+
+    def look(self) -> None:
+        """Start again what has ended by itself, as a supervisor does: a worker that loses its broker while a process of
+        its pool is gone ends with an error."""
+        ended = [process for process in self.running if process.poll() is not None]
+        for process in ended:
+            self.running.remove(process)
+        self.start(*[self._names[process.pid] for process in ended])
+
+    def of(self, name: str) -> list["subprocess.Popen[bytes]"]:
+        """The processes of a kind, the oldest first."""
+        return [process for process in self.running if self._names[process.pid] == name]
 
     def kill(self, process: "subprocess.Popen[bytes]") -> None:
         """kill -9 of the process alone. What it leaves behind is ended as its supervisor does before a new start."""
@@ -55,9 +83,10 @@ class Portal:
 
     @staticmethod
     def children(process: "subprocess.Popen[bytes]") -> list[int]:
-        """The processes that it has forked: of a worker its pool."""
+        """The processes that it has forked and that live: of a worker its pool."""
         try:
-            return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+            forked = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            return [int(pid) for pid in forked if _lives(pid)]
         except OSError:
             return []
 
@@ -74,6 +103,13 @@ class Portal:
                 os.killpg(process.pid, signal.SIGCONT)
         processes.stop(self.running)
         self.running.clear()
+
+
+def _lives(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @dataclass
@@ -144,9 +180,10 @@ class Server:
         embedded.release(self.place.data_dir)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def addresses(self, stack: Stack) -> embedded.Addresses:
-        """A copy of the migrated portal on this server: its addresses, with the broker of the stack."""
+    def copy_portal(self, stack: Stack) -> Stack:
+        """The stack with a copy of its migrated database on this server; its broker and folder are the same."""
         tools = self.place.postgres.parent
+        stack.clean()
         dump = subprocess.run(
             [tools / "pg_dump", "--dbname", stack.addresses.superuser_url], check=True, capture_output=True
         ).stdout
@@ -158,7 +195,8 @@ class Server:
             database_url(self.place, f"portal_{role}", self.passwords[f"portal_{role}"])
             for role in ("owner", "web", "worker")
         )
-        return embedded.Addresses(owner, web, worker, stack.addresses.redis_url, self.url("portal"))
+        redis_url = stack.addresses.redis_url
+        return replace(stack, addresses=embedded.Addresses(owner, web, worker, redis_url, self.url("portal")))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tests.faults.boundaries import Boundary, kill_myself, run_and_count, run_an
 from tests.faults.crowd import BYSTANDER, CASES, Crowd, Person
 from tests.faults.parts import Server
 from tests.rights.shop import NOW
+from tests.stack import close_connections
 
 pytestmark = pytest.mark.role("worker")
 LATER = NOW + timedelta(minutes=30)
@@ -172,6 +173,7 @@ def tick(crowd: Crowd, person: Person) -> None:
     crowd.shop.tick(LATER)
 
 
+@pytest.mark.slow
 def test_a_tick_killed_once_in_each_place(crowd: Crowd) -> None:
     crowd.shop.tick(NOW)  # the first one ever writes more
     drill = Drill(crowd, Kind.DELETION, prepare=to_the_tick, act=tick)
@@ -230,3 +232,27 @@ def test_a_worker_stalled_past_its_lease_once_in_each_place(crowd: Crowd, kind: 
 def test_the_business_server_killed_at_every_moment(far_crowd: Crowd, server: Server, kind: Kind) -> None:
     drill = Drill(far_crowd, kind)
     drill.run(range(len(drill.boundaries)), strike=server.crash, mend=server.start)
+
+
+def kill_the_portals_database(server: Server, drill: Drill, indexes: Iterable[int]) -> None:
+    def mend() -> None:
+        server.start()
+        close_connections()
+
+    drill.run(indexes, strike=server.crash, mend=mend)
+
+
+def test_the_portals_database_killed_while_a_batch_is_done(far_portal: Crowd, server: Server) -> None:
+    drill = Drill(far_portal, Kind.DELETION)
+    places = {
+        ("rights.connectors.sql._act", "business COMMIT", "before"),
+        ("rights.actions.steps._close_batch", "COMMIT", "before"),
+    }
+    kill_the_portals_database(server, drill, [at for at in drill.firsts() if drill.boundaries[at] in places])
+
+
+@pytest.mark.slow
+@by_kind
+def test_the_portals_database_killed_once_in_each_place(far_portal: Crowd, server: Server, kind: Kind) -> None:
+    drill = Drill(far_portal, kind)
+    kill_the_portals_database(server, drill, drill.firsts())
