@@ -154,9 +154,14 @@ def _then(request: Request, data_map: DataMap, view: PlanView | None, *, by_due:
         case Kind.WITHDRAWAL:
             return _stops(request, data_map, by_due=by_due)
         case Kind.DELETION:
-            return _deletes(view, by_due=by_due) if view else []
+            return [*_deletes(view, by_due=by_due), _forgotten()] if view else []
         case Kind.CANCELLATION:
-            return _closes(view, by_due=by_due, limit=limit) if view else []
+            return [*_closes(view, by_due=by_due, limit=limit), _forgotten()] if view else []
+
+
+def _forgotten() -> Moment:
+    """What becomes of the portal's own rows: see `actions.forgetting`."""
+    return Moment(_("In the end"), _("Three years after the last step of your case we delete the case itself too."))
 
 
 def _stops(request: Request, data_map: DataMap, *, by_due: str) -> list[Moment]:

@@ -10,12 +10,14 @@ import pytest
 
 from accounts.authority import grant_authority
 from accounts.stepup import issue_code
+from portal.demo.loading import DATAMAP_DIR
 from rights.actions.submit import matter_of, start_draft
 from rights.actions.watch import send_notices
 from rights.connectors.base import Everybody, Refused, Unavailable
 from rights.connectors.own import find_faults
 from rights.connectors.registry import check_own, connect, open_snapshot
-from rights.datamap import DataMap
+from rights.datamap import DataMap, FaultyMap, parse_documents, read_folder
+from rights.datamap.parse import GOVERNANCE
 from rights.kernel.plan import Fate
 from rights.kernel.states import Kind, State
 from rights.models import ConsentEvent, Notice, Request
@@ -253,3 +255,21 @@ def test_a_map_that_says_more_than_is_so_is_refused(office: Office) -> None:
     condition = replace(blocker.condition, collection="portal.rights_request")
     faulty = replace(known, blockers={blocker.key: replace(blocker, condition=condition)})
     assert [key for key, _reason, _remedy in find_faults(faulty)] == [f"blockers.{blocker.key}"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("portal: {kind: own, entity", "portal: {kind: own, schema: public, entity", "systems.portal.schema"),
+        ("portal: {kind: own, entity", "portal: {kind: own, backup_days: 3, entity", "systems.portal.backup_days"),
+        ("portal: {kind: own, entity", "portal: {schema: public, entity", "collections.portal.rights_fee.erase.method"),
+        ("portal: {kind: own, entity", "portal: {kind: sql, entity", "systems.portal.schema"),
+        ("erase: {method: own}", "erase: {method: delete}", "collections.portal.rights_fee.erase.method"),
+    ],
+)
+def test_a_map_that_takes_the_portal_for_a_database_is_refused(before: str, after: str, key: str) -> None:
+    documents = read_folder(DATAMAP_DIR)
+    assert before in documents[GOVERNANCE]
+    with pytest.raises(FaultyMap) as refused:
+        parse_documents({**documents, GOVERNANCE: documents[GOVERNANCE].replace(before, after)})
+    assert key in {fault.key for fault in refused.value.faults}
