@@ -149,6 +149,7 @@ def is_web(folder: Path, port: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_second_one_on_the_same_folder_says_so_and_two_folders_run_side_by_side(folder: Path) -> None:
     first = Portal(folder).start().wait_ready()
     second = Portal(folder.parent / "second")
