@@ -10,9 +10,8 @@ from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine import Connection, CursorResult, Engine
-from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql import Executable
 
@@ -34,6 +33,7 @@ from rights.connectors.base import (
     Subject,
     Unavailable,
 )
+from rights.connectors.sqldialect import Dialect
 from rights.connectors.sqlfates import (
     FIXED,
     GO,
@@ -48,8 +48,9 @@ from rights.connectors.sqlfates import (
 from rights.connectors.sqlgraph import Graph
 from rights.connectors.sqlprepare import run
 from rights.connectors.sqlreach import BIND, Reach
+from rights.connectors.sqlservers import find_dialect
 from rights.datamap import Condition, DataMap, Edge, System
-from rights.kernel.clock import local_day
+from rights.kernel.clock import SHANGHAI, local_day
 from rights.kernel.plan import Fate
 
 ANSWER_SECONDS = 2
@@ -64,8 +65,6 @@ SURVEYED = 5_000
 TEXTS = 20_000
 """How many texts of equal counts a survey keeps."""
 FATES = {HOLD: Fate.HOLD, HOLD_OPEN: Fate.HOLD, **{number: fate for fate, number in FIXED.items()}}
-_UNAVAILABLE = frozenset({"08", "53", "57"})
-"""SQLSTATE classes of a server that is away, full or stopping; 40001 and 40P01 mean: try again."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +77,25 @@ class SqlConnector:
 
     @contextmanager
     def snapshot(self, seed: Seed, *, patience: float = ANSWER_SECONDS) -> Iterator["SqlSnapshot"]:
-        with _translated(self.system), self.engine.connect() as connection:
-            connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            with connection.begin():
-                _limit(connection, patience)
-                yield SqlSnapshot(self.graph, connection, Reach(self.graph, seed))
+        with (
+            _translated(self.system, self.dialect),
+            self.engine.connect() as connection,
+            self.dialect.read(connection, seconds=patience) as reading,
+        ):
+            yield SqlSnapshot(self.graph, reading, Reach(self.graph, seed))
 
     @contextmanager
     def _act(self) -> Iterator[Connection]:
-        with _translated(self.system), self.engine.connect() as connection:
-            # A pooled connection may come back from a read-only snapshot.
-            connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
-            with connection.begin():
-                _limit(connection, ACT_SECONDS)
-                yield connection
+        with (
+            _translated(self.system, self.dialect),
+            self.engine.connect() as connection,
+            self.dialect.act(connection, seconds=ACT_SECONDS) as acting,
+        ):
+            yield acting
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.graph.dialect
 
     def erase_order(self) -> list[str]:
         return self.graph.erase_order
@@ -107,9 +111,12 @@ class SqlConnector:
             going = Fates(reach, policies).all()[collection]
             table = self.graph.tables[collection]
             columns = [table.c[name] for name in self.graph.key_columns(collection)]
-            lets_go = sa.tuple_(*columns).in_(sa.select(*reach.keys_of(going, collection)).where(going.c.f == GO))
+            lets_go = sa.select(*reach.keys_of(going, collection)).where(going.c.f == GO)
             masks = bool(self.graph.collections[collection].mask) and policies[collection].otherwise is Fate.MASK
-            return self._erasing(collection, masks=masks).where(reach.key_in(collection), lets_go)
+            erasing = self.dialect.change_chosen(
+                self._erasing(collection, masks=masks), columns, reach.key_in(collection)
+            )
+            return self.dialect.change_found(erasing, columns, lets_go)
 
         with self._act() as connection:
             chosen = reach.bound_keys(collection, keys)
@@ -127,8 +134,8 @@ class SqlConnector:
             return [tuple(row) for row in run(connection, reach, statement, "present", collection, values=values)]
 
     def stream_keys(self, collection: str) -> Iterator[list[Key]]:
-        with _translated(self.system), self.engine.connect() as connection, connection.begin():
-            _limit(connection, ACT_SECONDS)
+        with self._act() as connection:
+            self.dialect.let_stream(connection, seconds=COPY_SECONDS)
             found = connection.execute(self._unmasked_keys(collection), execution_options={"yield_per": KEYS_AT_ONCE})
             for page in found.partitions():
                 yield [tuple(row) for row in page]
@@ -137,9 +144,8 @@ class SqlConnector:
         reach = self._nobody()
 
         def statement() -> sa.Update | sa.Delete:
-            return self._erasing(collection, masks=bool(self.graph.collections[collection].mask)).where(
-                reach.key_in(collection)
-            )
+            erasing = self._erasing(collection, masks=bool(self.graph.collections[collection].mask))
+            return self.dialect.change_chosen(erasing, reach.table_keys(collection), reach.key_in(collection))
 
         with self._act() as connection:
             values = reach.bound_keys(collection, keys)
@@ -169,9 +175,9 @@ class SqlConnector:
         table = self.graph.tables[collection]
 
         def statement() -> sa.Update:
-            same = sa.cast(table.c[column], sa.Text) == sa.bindparam(f"{BIND}old")
+            same = self.dialect.same(sa.cast(table.c[column], sa.Text), sa.bindparam(f"{BIND}old"))
             written = {column: sa.bindparam(f"{BIND}new", type_=table.c[column].type)}
-            return sa.update(table).where(reach.in_reach(collection), same).values(written)
+            return self._of_person(sa.update(table), reach, collection).where(same).values(written)
 
         with self._act() as connection:
             values = {f"{BIND}old": old, f"{BIND}new": new}
@@ -191,16 +197,19 @@ class SqlConnector:
             return sa.bindparam(moment, type_=table.c[name].type) if moment else value
 
         def statement() -> sa.Update:
-            where = [reach.in_reach(collection), *(table.c[name] == value for name, value in match.items())]
+            where = [table.c[name] == value for name, value in match.items()]
             if only_empty:
                 where.append(sa.and_(*(table.c[name].is_(None) for name in values)))
-            return sa.update(table).where(*where).values({name: written(name, value) for name, value in values.items()})
+            setting = self._of_person(sa.update(table), reach, collection).where(*where)
+            return setting.values({name: written(name, value) for name, value in values.items()})
 
         key = ("set", collection, tuple(match.items()), tuple(values.items()), only_empty)
+        local = {f"{BIND}today": local_day(now), f"{BIND}now": now.astimezone(SHANGHAI)}
         with self._act() as connection:
-            return run(
-                connection, reach, statement, *key, values={f"{BIND}today": local_day(now), f"{BIND}now": now}
-            ).rowcount
+            return run(connection, reach, statement, *key, values=local).rowcount
+
+    def _of_person(self, statement: sa.Update, reach: Reach, collection: str) -> sa.Update:
+        return self.dialect.change_found(statement, reach.table_keys(collection), reach.found(collection))
 
     def check(self) -> None:
         with self._act() as connection:
@@ -212,6 +221,10 @@ class SqlSnapshot:
     graph: Graph
     connection: Connection
     reach: Reach
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.graph.dialect
 
     def read_facts(self, asked: Sequence[tuple[Condition, tuple[str, ...]]]) -> list[Fact]:
         found = []
@@ -243,6 +256,8 @@ class SqlSnapshot:
     def _run(
         self, build: Callable[[], Executable], *key: Hashable, policies: Iterable[Policy] = (), **options: Any
     ) -> CursorResult[*tuple[Any, ...]]:
+        if "yield_per" in options:
+            self.dialect.let_stream(self.connection, seconds=COPY_SECONDS)
         return run(self.connection, self.reach, build, *key, policies=policies, options=options)
 
     def read_links(self, edges: Sequence[Edge]) -> dict[Edge, Links]:
@@ -318,7 +333,14 @@ class SqlSnapshot:
         if not reach.many:
             return sa.union_all(*parts)
         together = sa.union_all(*parts).subquery("counts")
-        return sa.select(together).order_by(*_order(together.c.j))
+        return sa.select(together).order_by(*self._order(together.c.j))
+
+    def _order(self, subject: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:
+        """Numbers by their size, text by its letters and digits written as text as numbers."""
+        if not isinstance(subject.type, sa.String):
+            return [subject]
+        is_number = subject.regexp_match("^[0-9]+$")
+        return [sa.case((is_number, sa.func.length(subject)), else_=0), self.dialect.by_bytes(subject)]
 
     def explain(self, policies: Mapping[str, Policy]) -> str:
         if not self._counted(policies):
@@ -334,9 +356,7 @@ class SqlSnapshot:
         if subjects is not None and seed.everybody:
             seed = replace(seed, everybody=replace(seed.everybody, values=tuple(subjects)))
         snapshot = replace(self, reach=Reach(self.graph, seed))
-        # Hundreds of thousands of lines are sorted, which the server's default would do on disk; and all are fetched.
-        self.connection.execute(sa.text("SET LOCAL work_mem = '64MB'"))
-        self.connection.execute(sa.text("SET LOCAL cursor_tuple_fraction = 1"))
+        self.dialect.prepare_survey(self.connection)
         counted = self._counted(policies)
         place = {counted.index(key): i for i, key in enumerate(writers) if key in counted}
         nothing = [writer(()) for writer in writers.values()]
@@ -429,15 +449,13 @@ class SqlSnapshot:
         def statement() -> sa.Select[Any]:
             table = self.graph.tables[collection]
             keys = [table.c[name] for name in self.graph.key_columns(collection)]
-            shown = sa.select(*sqlcopy.write_values(self._shown(collection, redact), form))
-            mine = shown.where(self.reach.in_reach(collection)).order_by(*keys)
-            return sqlcopy.write_rows(mine, form)
+            rows = sa.select(*self.dialect.shown(shown, form)).where(self.reach.in_reach(collection)).order_by(*keys)
+            return self.dialect.lines(rows, form)
 
-        _limit(self.connection, COPY_SECONDS)
-        sqlcopy.write_plainly(self.connection)
-        copy = sqlcopy.Copy(form, write)
-        self._run(statement, "rows", collection, tuple(redact), form, portal_copy=copy).close()
-        return copy.rows
+        shown = self._shown(collection, redact)
+        self.dialect.limit(self.connection, seconds=COPY_SECONDS)
+        rows = partial(self._run, statement, "rows", collection, tuple(redact), form)
+        return self.dialect.copy(self.connection, rows, shown, form=form, write=write)
 
 
 def _sum_fates(collection: str, counts: Iterable[Sequence[Any]], *, otherwise: Fate) -> list[FateCount]:
@@ -458,29 +476,17 @@ def _sum_fates(collection: str, counts: Iterable[Sequence[Any]], *, otherwise: F
     return list(found.values())
 
 
-def _order(subject: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:
-    """Numbers by their size, text by its letters and digits written as text as numbers."""
-    if not isinstance(subject.type, sa.Text):
-        return [subject]
-    is_number = subject.regexp_match("^[0-9]+$")
-    return [sa.case((is_number, sa.func.length(subject)), else_=0), subject.collate("C")]
-
-
 @lru_cache(maxsize=64)
 def _engine(url: str) -> Engine:
     address = sa.make_url(url)
-    if address.drivername in {"postgresql", "postgres"}:
-        address = address.set(drivername="postgresql+psycopg")
-    engine = sa.create_engine(
+    return find_dialect(address).open_engine(
         address,
+        connect_seconds=ANSWER_SECONDS,
         pool_size=4,
         max_overflow=4,
         pool_timeout=ANSWER_SECONDS,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": ANSWER_SECONDS, "application_name": "privacy-portal"},
     )
-    sa.event.listen(engine, "do_execute", sqlcopy.copy_out)
-    return engine
 
 
 @lru_cache(maxsize=64)
@@ -488,17 +494,16 @@ def _graph(system: str, digest: str, url: str, data_map: "_Unhashed") -> Graph:
     stated: System = data_map.value.systems[system]
     names = [item.name for item in data_map.value.of_system(system)]
     metadata = sa.MetaData()
-    with _translated(system):
+    dialect = find_dialect(sa.make_url(url))
+    with _translated(system, dialect):
         try:
             metadata.reflect(_engine(url), schema=stated.schema, only=names, views=True, resolve_fks=False)
         except sa.exc.InvalidRequestError as error:
             raise Refused(f"The system {system} has no such table in schema {stated.schema}: {error}") from None
-    tables = {item.key: metadata.tables[f"{stated.schema}.{item.name}"] for item in data_map.value.of_system(system)}
-    for column in (column for table in tables.values() for column in table.columns):
-        while isinstance(column.type, DOMAIN):
-            column.type = column.type.data_type  # compared and parsed as what it stands on
-    graph = Graph(system=system, data_map=data_map.value, tables=tables)
-    wrong = []
+        items = data_map.value.of_system(system)
+        tables = {item.key: metadata.tables[f"{stated.schema}.{item.name}"] for item in items}
+        wrong = dialect.settle(_engine(url), list(tables.values()))
+    graph = Graph(system=system, data_map=data_map.value, tables=tables, dialect=dialect)
     for item in data_map.value.of_system(system):
         if missing := sorted({field.name for field in item.fields} - set(tables[item.key].columns.keys())):
             wrong.append(f"{item.key} has no column {', '.join(missing)} in the live database.")
@@ -533,16 +538,8 @@ def open_system(system: str, data_map: DataMap) -> SqlConnector:
     return SqlConnector(system=system, graph=graph, engine=_engine(url))
 
 
-_LIMITS = sa.text("SELECT set_config('statement_timeout', :timeout, true), set_config('row_security', 'off', true)")
-
-
-def _limit(connection: Connection, seconds: float) -> None:
-    """For the rest of the transaction. A policy on their tables must be an error here, not a false absence."""
-    connection.execute(_LIMITS, {"timeout": str(int(seconds * 1000))})
-
-
 @contextmanager
-def _translated(system: str) -> Iterator[None]:
+def _translated(system: str, dialect: Dialect) -> Iterator[None]:
     """A driver's errors as ours, without the values that its messages quote."""
     try:
         yield
@@ -551,16 +548,15 @@ def _translated(system: str) -> Iterator[None]:
     except NoSuchTableError as error:
         raise Refused(f"The system {system} has no table {error}.") from None
     except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or ""
-        constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-        if constraint:
-            raise Refused(f"The system {system} refuses: constraint {constraint}.") from None
-        if isinstance(error, OperationalError) and (
-            not state or state[:2] in _UNAVAILABLE or state in {"40001", "40P01"}
-        ):
-            raise Unavailable(f"The system {system} cannot be reached ({state or 'no connection'}).") from None
-        if state in {"40001", "40P01", "57014"}:
-            raise Unavailable(f"The system {system} did not answer in time ({state}).") from None
-        raise Refused(f"The system {system} refuses (SQLSTATE {state or 'unknown'}).") from None
+        trouble = dialect.explain(error)
+        if trouble.constraint:
+            raise Refused(f"The system {system} refuses: constraint {trouble.constraint}.") from None
+        if trouble.away:
+            raise Unavailable(f"The system {system} cannot be reached ({trouble.code or 'no connection'}).") from None
+        if trouble.late:
+            raise Unavailable(f"The system {system} did not answer in time ({trouble.code}).") from None
+        raise Refused(
+            f"The system {system} refuses ({trouble.code or 'for an unknown reason'}){trouble.remedy}."
+        ) from None
     except SQLAlchemyError as error:
         raise Refused(f"The system {system} cannot be asked: {type(error).__name__}.") from None

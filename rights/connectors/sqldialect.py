@@ -1,0 +1,241 @@
+"""What one make of database does otherwise than another; all the rest is SQLAlchemy Core.
+
+A `Dialect` is asked while a statement is built, as it is about the statement's form: how keys of ours are handed over,
+how a walk goes round, how rows are changed that a walk has found. Expressions that are only written otherwise are
+elements here, compiled as PostgreSQL has them unless another make says how it does.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, CursorResult, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement, GenericFunction, ReturnTypeFromArgs
+from sqlalchemy.sql.selectable import CTE, FromClause
+
+from rights.connectors.base import Form
+
+Changing = TypeVar("Changing", bound=sa.Update | sa.Delete)
+CANONICAL_INTEGER = "^(0|-?[1-9][0-9]{0,17})"
+CANONICAL_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+"""Text that is written as a number or a UUID is; the end of the text is another sign in each make."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What an error of a database says. `away`: it cannot be reached, or is full or stopping. `late`: it was stopped
+    as it took too long, or ran into somebody else. `remedy` is for the owner of the database. None holds a value."""
+
+    code: str
+    constraint: str = ""
+    away: bool = False
+    late: bool = False
+    remedy: str = ""
+
+
+class Dialect(Protocol):
+    name: str
+    """What people call the make."""
+
+    # --- connections
+
+    def open_engine(self, address: URL, *, connect_seconds: int, **options: Any) -> Engine: ...
+
+    def read(self, connection: Connection, *, seconds: float) -> AbstractContextManager[Connection]:
+        """A transaction that writes nothing and sees one moment; no statement of it takes longer."""
+        ...
+
+    def act(self, connection: Connection, *, seconds: float) -> AbstractContextManager[Connection]:
+        """A transaction that writes and sees what others have committed; no statement of it takes longer."""
+        ...
+
+    def limit(self, connection: Connection, *, seconds: float) -> None:
+        """Another limit for the rest of the transaction."""
+        ...
+
+    def let_stream(self, connection: Connection, *, seconds: float) -> None:
+        """What is read next is read as slowly as it is used, up to so many seconds."""
+        ...
+
+    def prepare_survey(self, connection: Connection) -> None:
+        """Hundreds of thousands of lines are about to be sorted and all of them fetched."""
+        ...
+
+    def explain(self, error: DBAPIError) -> Trouble: ...
+
+    def settle(self, engine: Engine, tables: Sequence[sa.Table]) -> list[str]:
+        """Give reflected columns the types they are compared and parsed as. Returns why a table cannot be worked on."""
+        ...
+
+    # --- values of ours
+
+    def key_in(
+        self, columns: Sequence[ColumnElement[Any]], keys: Sequence[Sequence[Any]] | None, *, bind: str, name: str
+    ) -> ColumnElement[bool]:
+        """That a row is one of `keys`; without them, of those that `bound_keys` gives under `bind` when it runs."""
+        ...
+
+    def bound_keys(
+        self, columns: Sequence[ColumnElement[Any]], keys: Sequence[Sequence[Any]], *, bind: str
+    ) -> dict[str, Any]: ...
+
+    def one_of(self, column: ColumnElement[Any], *, bind: str) -> ColumnElement[bool]:
+        """That a column holds one of a list that is given under `bind` when it runs."""
+        ...
+
+    def given(
+        self, columns: Mapping[str, sa.types.TypeEngine[Any]], rows: Sequence[Sequence[Any]], *, name: str
+    ) -> sa.Select[Any]:
+        """Rows of ours as a select."""
+        ...
+
+    # --- comparisons
+
+    def same(self, column: ColumnElement[Any], value: ColumnElement[Any]) -> ColumnElement[bool]:
+        """That a column holds this very value: a letter's case and a space at the end count."""
+        ...
+
+    def as_subject(self, column: ColumnElement[Any], type_: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """An identity column as that by which persons are told apart."""
+        ...
+
+    def converted(self, column: ColumnElement[Any], type_: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """A parent's key as its child's column would hold it: the child's own stays bare, so that its index serves.
+
+        Text becomes a number or a UUID only where it is written as one (007 is not 7); else it leads nowhere.
+        """
+        ...
+
+    def by_bytes(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Text as what sorts by its bytes."""
+        ...
+
+    # --- statements
+
+    def stored(self, column: sa.Column[Any]) -> ColumnElement[Any]:
+        """A column as it is read; null where the make has another value that means none."""
+        ...
+
+    def select_by(
+        self,
+        labels: Sequence[ColumnElement[Any]],
+        ways: Sequence[ColumnElement[bool]],
+        chosen: Sequence[ColumnElement[bool]],
+    ) -> sa.Select[Any] | sa.CompoundSelect[Any]:
+        """The rows that any of the ways leads to, each once, and among them the chosen ones."""
+        ...
+
+    def led_by(self, columns: Sequence[ColumnElement[Any]], keys: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+        """That a row's columns hold one of the keys of a CTE."""
+        ...
+
+    def go_round(self, keys: CTE, steps: Sequence[sa.Select[Any]], *, name: str) -> CTE:
+        """A recursive CTE that takes each of the steps from its rows until there is nothing new."""
+        ...
+
+    def empty(self, type_: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """Null, in the place of a value of this type in the first part of a recursive CTE."""
+        ...
+
+    def change_found(
+        self, statement: Changing, columns: Sequence[ColumnElement[Any]], found: sa.Select[Any]
+    ) -> Changing:
+        """The statement for the rows whose key (`columns`) a select finds by a walk."""
+        ...
+
+    def change_chosen(
+        self, statement: Changing, columns: Sequence[ColumnElement[Any]], chosen: ColumnElement[bool]
+    ) -> Changing:
+        """The statement for the rows whose key is one of ours: a condition by `key_in`."""
+        ...
+
+    # --- files
+
+    def shown(self, columns: Sequence[sa.Column[Any]], form: Form) -> list[ColumnElement[Any]]:
+        """What is selected of an export's columns."""
+        ...
+
+    def lines(self, rows: sa.Select[Any], form: Form) -> sa.Select[Any]: ...
+
+    def copy(
+        self,
+        connection: Connection,
+        run: Callable[..., CursorResult[*tuple[Any, ...]]],
+        columns: Sequence[sa.Column[Any]],
+        *,
+        form: Form,
+        write: Callable[[bytes], object],
+    ) -> int:
+        """Hand the rows of `run(**execution options)` to `write` as text, in blocks; how many there were."""
+        ...
+
+
+# --- expressions
+
+
+class bool_or(GenericFunction[bool]):  # noqa: N801 - a function of SQL
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+class greatest(ReturnTypeFromArgs[Any]):  # noqa: N801 - a function of SQL
+    """The largest of some days; null only where all of them are."""
+
+    inherit_cache = True
+
+
+class months_after(FunctionElement[Any]):  # noqa: N801
+    """A day so many months later, the last of its month where that has no such day."""
+
+    type = sa.Date()
+    inherit_cache = True
+
+
+class months_after_next_january(FunctionElement[Any]):  # noqa: N801
+    """The last day of so many months that begin with the year after a day's."""
+
+    type = sa.Date()
+    inherit_cache = True
+
+
+@compiles(months_after)
+def _months_after(element: months_after, compiler: SQLCompiler, **kw: Any) -> str:
+    day, months = element.clauses
+    return compiler.process(sa.cast(day + sa.func.make_interval(0, months), sa.Date), **kw)
+
+
+@compiles(months_after_next_january)
+def _months_after_next_january(element: months_after_next_january, compiler: SQLCompiler, **kw: Any) -> str:
+    day, months = element.clauses
+    start = sa.func.make_date(sa.cast(sa.extract("year", day), sa.Integer) + 1, 1, 1)
+    later = sa.cast(start + sa.func.make_interval(0, months), sa.Date) - sa.literal(1, sa.Integer)
+    return compiler.process(later, **kw)
+
+
+def subquery_of(found: sa.Select[Any], columns: Sequence[ColumnElement[Any]]) -> FromClause:
+    """The same select as a table of its own, with all of its CTEs inside."""
+    return found.add_cte(*_ctes_of(found), nest_here=True).subquery("found")
+
+
+def _ctes_of(statement: Any) -> list[CTE]:
+    """The CTEs that a statement stands on, each after those that it stands on itself."""
+    seen: dict[int, Any] = {}
+    found: list[CTE] = []
+
+    def walk(element: Any) -> None:
+        for child in element.get_children():
+            if id(child) not in seen:
+                seen[id(child)] = child
+                walk(child)
+                if isinstance(child, CTE):
+                    found.append(child)
+
+    walk(statement)
+    # A recursive CTE restates the one that its own steps begin with.
+    return [cte for cte in found if not any(other._restates is cte for other in found)]
