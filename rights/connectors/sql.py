@@ -113,9 +113,7 @@ class SqlConnector:
             columns = [table.c[name] for name in self.graph.key_columns(collection)]
             lets_go = sa.select(*reach.keys_of(going, collection)).where(going.c.f == GO)
             masks = bool(self.graph.collections[collection].mask) and policies[collection].otherwise is Fate.MASK
-            erasing = self.dialect.change_chosen(
-                self._erasing(collection, masks=masks), columns, reach.key_in(collection)
-            )
+            erasing = reach.change_chosen(self._erasing(collection, masks=masks), collection)
             return self.dialect.change_found(erasing, columns, lets_go)
 
         with self._act() as connection:
@@ -145,7 +143,7 @@ class SqlConnector:
 
         def statement() -> sa.Update | sa.Delete:
             erasing = self._erasing(collection, masks=bool(self.graph.collections[collection].mask))
-            return self.dialect.change_chosen(erasing, reach.table_keys(collection), reach.key_in(collection))
+            return reach.change_chosen(erasing, collection)
 
         with self._act() as connection:
             values = reach.bound_keys(collection, keys)

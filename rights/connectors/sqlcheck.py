@@ -10,12 +10,14 @@ from functools import cached_property
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from psycopg.sql import Identifier
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from rights.connectors.sqlcatalog import LiveColumn, LiveIndex, LiveReference, LiveSchema, LiveTable, TableName
+from rights.connectors.sqldialect import Dialect, Trouble
 from rights.connectors.sqlgrants import Rights, grant_table, is_erased_by_delete, needed_rights
+from rights.connectors.sqlremedies import Remedies, remedies_for
+from rights.connectors.sqlservers import dialect_of
 from rights.connectors.sqltypes import are_comparable, can_identify, fits, type_name
 from rights.datamap import Collection, DataMap, Edge, Predicate
 from rights.datamap.parse import GOVERNANCE
@@ -95,6 +97,7 @@ def check_edges(data_map: DataMap, schemas: Mapping[str, LiveSchema]) -> Iterato
 class _Checker:
     def __init__(self, live: LiveSchema, *, system: str, data_map: DataMap, dataset_file: str) -> None:
         self.live = live
+        self.remedies = remedies_for(live)
         self.map = data_map
         self.system = system
         self.dataset_file = dataset_file
@@ -109,12 +112,15 @@ class _Checker:
             yield Finding("fault", GOVERNANCE, key, f"The database has no schema {self.live.name}.", near)
             return
         if not self.live.may_use:
-            grant = f"GRANT USAGE ON SCHEMA {_quote(self.live.name)} TO {_quote(self.live.role)};"
+            grant = self.remedies.grant_use(self.live.name, self.live.role)
             yield Finding("fault", DATABASE, self.live.name, f"{self.live.role} may not use the schema.", grant)
         for item in self.items.values():
             table = self.live.tables.get(item.name)
             if table is None:
                 yield self._missing_table(item)
+                continue
+            if table.unworkable:
+                yield Finding("fault", GOVERNANCE, f"collections.{item.key}", table.unworkable, "")
                 continue
             parts = (self._columns, self._key, self._kind, self._rights, self._masks)
             found = [finding for part in parts for finding in part(item, table)]
@@ -128,8 +134,17 @@ class _Checker:
 
     def _missing_table(self, item: Collection) -> Finding:
         remedy = _near(item.name, self.live.tables) or "Correct the name, or take the collection out of the map."
+        remedy += self._unless_hidden(item)
         reason = f"{item.key} has no table {item.name} in the schema {self.live.name} of the live database."
         return Finding("fault", self.dataset_file, item.key, reason, remedy)
+
+    def _unless_hidden(self, item: Collection) -> str:
+        """What else to do where a role is not shown what it has no right on."""
+        if self.live.shows_all:
+            return ""
+        needed = needed_rights(item, self.map, self.live)
+        grant = grant_table(needed, self.live, item.name, role=self.live.role)
+        return f" If it is there, {self.live.role} has no right on it: {grant}"
 
     def _columns(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
         for field in item.fields:
@@ -138,6 +153,7 @@ class _Checker:
             if column is None:
                 reason = f"{item.key} has no column {field.name} in the live database."
                 remedy = _near(field.name, table.columns) or "Correct the name, or take the field out of the dataset."
+                remedy += self._unless_hidden(item)
                 yield Finding("fault", self.dataset_file, key, reason, remedy)
             elif field.identity and not can_identify(column.type):
                 reason = f"is of type {type_name(column.type)}, which no {field.identity} can be compared with."
@@ -161,7 +177,7 @@ class _Checker:
             index.unique and not index.partial and set(index.columns) <= set(stated) for index in table.indexes
         ):
             reason = f"Nothing keeps {', '.join(stated)} of {item.key} unique, and it is stated as the key."
-            remedy = f"CREATE UNIQUE INDEX ON {_quote(table.schema, table.name)} ({_columns(stated)});"
+            remedy = self.remedies.create_unique_index(table.schema, table.name, stated)
             yield Finding("warning", self.dataset_file, item.key, reason, remedy)
 
     def _kind(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
@@ -185,12 +201,12 @@ class _Checker:
         where = f"{table.schema}.{table.name}"
         if table.bound:
             reason = f"A row-level policy hides rows of {where} from {self.live.role}; what is hidden is not absent."
-            remedy = f"ALTER ROLE {_quote(self.live.role)} BYPASSRLS;"
+            remedy = f"ALTER ROLE {self.remedies.role(self.live.role)} BYPASSRLS;"
             yield Finding("fault", DATABASE, where, reason, remedy)
         needed = needed_rights(item, self.map, self.live)
         lacking = Rights(
-            frozenset(name for name in needed.read if not table.columns[name].may_read),
-            frozenset(name for name in needed.change if not table.columns[name].may_change),
+            frozenset(name for name in needed.read & set(table.columns) if not table.columns[name].may_read),
+            frozenset(name for name in needed.change & set(table.columns) if not table.columns[name].may_change),
             needed.delete and not table.may_delete,
         )
         if lacking.read or lacking.change or lacking.delete:
@@ -198,7 +214,13 @@ class _Checker:
             said += [f"change {', '.join(sorted(lacking.change))}"] if lacking.change else []
             said += ["delete its rows"] if lacking.delete else []
             reason = f"{self.live.role} may not {', nor '.join(said)}."
-            yield Finding("fault", DATABASE, where, reason, grant_table(lacking, table, role=self.live.role))
+            yield Finding(
+                "fault",
+                DATABASE,
+                where,
+                reason,
+                grant_table(lacking, self.live, item.name, role=self.live.role),
+            )
 
     def _masks(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
         key = f"collections.{item.key}.erase"
@@ -300,7 +322,7 @@ class _Checker:
                 child = self._planned.get(reference.child)
                 name = ".".join(reference.child)
                 if not reference.indexed:
-                    yield _unindexed(reference)
+                    yield _unindexed(reference, self.remedies)
                 if reference.on_delete in {"NO ACTION", "RESTRICT"}:
                     if child is None:
                         reason = f"{name} refers to it ({reference.name}) and is not in the map: it may refuse erasure."
@@ -312,7 +334,7 @@ class _Checker:
                         f"Erasing it {does} records of {child.key} ({reference.name}, ON DELETE {reference.on_delete}),"
                         " which may have to be kept."
                     )
-                    yield Finding("fault", GOVERNANCE, key, reason, _no_action(reference))
+                    yield Finding("fault", GOVERNANCE, key, reason, self.remedies.drop_action(reference))
                 elif child is None:
                     severity: Severity = "fault" if reference.on_delete == "CASCADE" else "warning"
                     reason = (
@@ -320,7 +342,11 @@ class _Checker:
                         " is not in the map, so that no plan shows them."
                     )
                     yield Finding(
-                        severity, GOVERNANCE, key, reason, f"Add {name} to the map, or: {_no_action(reference)}"
+                        severity,
+                        GOVERNANCE,
+                        key,
+                        reason,
+                        f"Add {name} to the map, or: {self.remedies.drop_action(reference)}",
                     )
                     if reference.on_delete == "CASCADE" and reference.child not in seen:
                         seen.add(reference.child)
@@ -333,14 +359,13 @@ class _Checker:
             child, parent = self._planned.get(reference.child), self._planned.get(reference.parent)
             if child is None or parent is None or not child.confidential or parent.confidential or parent.anonymised:
                 continue
-            table, name = _quote(*reference.child), _quote(reference.name)
             yield Finding(
                 "fault",
                 GOVERNANCE,
                 f"collections.{child.key}.confidential",
                 f"refers to {parent.key} ({reference.name}), whose record has to stay while it is there: that would"
                 " show that there is one.",
-                f"ALTER TABLE {table} DROP CONSTRAINT {name}; -- and keep what it refers to by value",
+                f"{self.remedies.drop_key(reference)} -- and keep what it refers to by value",
             )
 
     def _indexes(self) -> Iterator[Finding]:
@@ -369,34 +394,15 @@ class _Checker:
             told.add(((table.schema, table.name), columns))
             where = f"{table.schema}.{table.name}.{','.join(columns)}"
             reason = f"has no index, and records are found there by {looked_up_by}: each look reads the whole table."
-            yield Finding("warning", DATABASE, where, reason, _create_index(table.schema, table.name, columns))
+            yield Finding(
+                "warning", DATABASE, where, reason, self.remedies.create_index(table.schema, table.name, columns)
+            )
 
 
-def _unindexed(reference: LiveReference) -> Finding:
+def _unindexed(reference: LiveReference, remedies: Remedies) -> Finding:
     where = f"{'.'.join(reference.child)}.{','.join(reference.columns)}"
     reason = f"refers to {'.'.join(reference.parent)} without an index: each erased record reads the whole table."
-    return Finding("warning", DATABASE, where, reason, _create_index(*reference.child, reference.columns))
-
-
-def _create_index(schema: str, table: str, columns: Sequence[str]) -> str:
-    return f"CREATE INDEX ON {_quote(schema, table)} ({_columns(columns)});"
-
-
-def _no_action(reference: LiveReference) -> str:
-    table, name, parent = _quote(*reference.child), _quote(reference.name), _quote(*reference.parent)
-    ours, theirs = _columns(reference.columns), _columns(reference.parent_columns)
-    return (
-        f"ALTER TABLE {table} DROP CONSTRAINT {name},"
-        f" ADD CONSTRAINT {name} FOREIGN KEY ({ours}) REFERENCES {parent} ({theirs});"
-    )
-
-
-def _quote(*names: str) -> str:
-    return Identifier(*names).as_string(None)
-
-
-def _columns(names: Iterable[str]) -> str:
-    return ", ".join(_quote(name) for name in names)
+    return Finding("warning", DATABASE, where, reason, remedies.create_index(*reference.child, reference.columns))
 
 
 def _near(name: str, known: Iterable[str]) -> str:
@@ -440,42 +446,37 @@ def _try_masks(connection: Connection, live: LiveSchema, items: Sequence[Collect
     found: list[Finding] = []
     if not items:
         return found
-    # The schema was read in a read-only snapshot on this very connection.
-    connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
-    with connection.begin() as transaction:
-        connection.execute(sa.text(f"SET LOCAL statement_timeout = {TRIAL_SECONDS * 1000}"))
-        connection.execute(sa.text("SET LOCAL lock_timeout = 500"))
-        connection.execute(sa.text("SET CONSTRAINTS ALL IMMEDIATE"))
+    dialect = dialect_of(connection)
+    with dialect.act(connection, seconds=TRIAL_SECONDS) as connection:
+        dialect.prepare_trial(connection)
         for item in items:
             try:
                 with connection.begin_nested():
-                    connection.execute(_trial(item, live.tables[item.name]))
+                    connection.execute(_trial(item, live.tables[item.name], dialect))
             except (DBAPIError, SQLAlchemyError) as error:
-                found.append(_refusal(item, error))
-        transaction.rollback()
+                found.append(_refusal(item, error, dialect))
+        connection.rollback()
     return found
 
 
-def _trial(item: Collection, live: LiveTable) -> sa.Update:
+def _trial(item: Collection, live: LiveTable, dialect: Dialect) -> sa.Update:
     columns = {name: column.type for name, column in live.columns.items()}
     keys = live.primary_key or stated_key(item)
     table = sa.table(live.name, *(sa.column(name, type_) for name, type_ in columns.items()), schema=live.schema)
     some = table.alias("some")
     chosen = sa.select(*(some.c[name] for name in keys)).limit(TRIED_ROWS)
     values = {name: _masked_with(stated) for name, stated in item.mask.items()}
-    return sa.update(table).where(sa.tuple_(*(table.c[name] for name in keys)).in_(chosen)).values(values)
+    return dialect.change_found(sa.update(table), [table.c[name] for name in keys], chosen).values(values)
 
 
-def _refusal(item: Collection, error: SQLAlchemyError) -> Finding:
+def _refusal(item: Collection, error: SQLAlchemyError, dialect: Dialect) -> Finding:
     """What the database said, without the values that its message quotes."""
-    origin = getattr(error, "orig", None)
-    state = str(getattr(origin, "sqlstate", None) or type(error).__name__)
-    constraint = getattr(getattr(origin, "diag", None), "constraint_name", None)
+    trouble = dialect.explain(error) if isinstance(error, DBAPIError) else Trouble(type(error).__name__)
     key = f"collections.{item.key}.erase"
-    if state in {"55P03", "57014", "40001", "40P01"}:
-        reason = f"The mask could not be tried: the rows of {item.key} are busy ({state})."
+    if trouble.late:
+        reason = f"The mask could not be tried: the rows of {item.key} are busy ({trouble.code})."
         return Finding("warning", GOVERNANCE, key, reason, "Check again when the system is quiet.")
-    by = f"the constraint {constraint}" if constraint else f"SQLSTATE {state}"
+    by = f"the constraint {trouble.constraint}" if trouble.constraint else trouble.code
     reason = f"The database refuses the mask ({by})."
     return Finding("fault", GOVERNANCE, key, reason, "Mask other fields, or use another constant.")
 

@@ -16,12 +16,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import DMLWhereBase
 from sqlalchemy.sql.functions import FunctionElement, GenericFunction, ReturnTypeFromArgs
 from sqlalchemy.sql.selectable import CTE, FromClause
 
 from rights.connectors.base import Form
 
-Changing = TypeVar("Changing", bound=sa.Update | sa.Delete)
+Changing = TypeVar("Changing", bound=DMLWhereBase)
 CANONICAL_INTEGER = "^(0|-?[1-9][0-9]{0,17})"
 CANONICAL_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 """Text that is written as a number or a UUID is; the end of the text is another sign in each make."""
@@ -30,12 +31,14 @@ CANONICAL_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 @dataclass(frozen=True)
 class Trouble:
     """What an error of a database says. `away`: it cannot be reached, or is full or stopping. `late`: it was stopped
-    as it took too long, or ran into somebody else. `remedy` is for the owner of the database. None holds a value."""
+    as it took too long, or ran into somebody else. `shut`: it lets nobody in by this address (password, database).
+    `remedy` is for the owner of the database. None holds a value."""
 
     code: str
     constraint: str = ""
     away: bool = False
     late: bool = False
+    shut: bool = False
     remedy: str = ""
 
 
@@ -61,6 +64,10 @@ class Dialect(Protocol):
 
     def let_stream(self, connection: Connection, *, seconds: float) -> None:
         """What is read next is read as slowly as it is used, up to so many seconds."""
+        ...
+
+    def prepare_trial(self, connection: Connection) -> None:
+        """A few rows are about to be changed for a moment: wait for nobody, and hear at once what refuses it."""
         ...
 
     def prepare_survey(self, connection: Connection) -> None:
@@ -150,9 +157,9 @@ class Dialect(Protocol):
         ...
 
     def change_chosen(
-        self, statement: Changing, columns: Sequence[ColumnElement[Any]], chosen: ColumnElement[bool]
+        self, statement: Changing, columns: Sequence[ColumnElement[Any]], *, bind: str, name: str
     ) -> Changing:
-        """The statement for the rows whose key is one of ours: a condition by `key_in`."""
+        """The statement for the rows whose key is one of those that `bound_keys` gives when it runs."""
         ...
 
     # --- files
@@ -218,9 +225,9 @@ def _months_after_next_january(element: months_after_next_january, compiler: SQL
     return compiler.process(later, **kw)
 
 
-def subquery_of(found: sa.Select[Any], columns: Sequence[ColumnElement[Any]]) -> FromClause:
+def subquery_of(found: sa.Select[Any]) -> FromClause:
     """The same select as a table of its own, with all of its CTEs inside."""
-    return found.add_cte(*_ctes_of(found), nest_here=True).subquery("found")
+    return found.add_cte(*_ctes_of(found), nest_here=True).subquery()
 
 
 def _ctes_of(statement: Any) -> list[CTE]:

@@ -145,7 +145,9 @@ class Fates:
                 for condition, term in zip(dated, ruled, strict=True)
                 if term.rule
             ]
-            days += [sa.case((condition, sa.literal(day, sa.Date)), else_=None) for condition, day in fixed]
+            days += [
+                sa.case((condition, sa.cast(sa.literal(day, sa.Date), sa.Date)), else_=None) for condition, day in fixed
+            ]
             until = greatest(*days) if len(days) > 1 else days[0]
         unruled = [sa.and_(*meet(term)) for term in policy.terms if term.rule is None and term.until is None]
         if unruled:
@@ -168,7 +170,7 @@ class Fates:
         if origin:
             links = self.reach.columns(own, item.key, origin.links)
             theirs = origin.table.alias(self.reach.name("g"))
-            value = as_day(theirs.c[origin.field])
+            value = as_day(self.dialect.stored(theirs.c[origin.field]))
             named = [theirs.c[name] for name in origin.columns]
             # Where several rows are meant, the last of them to end starts the period; one that runs, none.
             last = sa.case((bool_or(value.is_(None)), None), else_=sa.func.max(value))

@@ -19,7 +19,7 @@ BIND_ROWS = 10_000
 """How many rows of ours are bound as one array a column."""
 _AWAY = frozenset({"08", "53", "57"})
 """SQLSTATE classes of a server that is away, full or stopping."""
-_LATE = frozenset({"40001", "40P01", "57014"})
+_LATE = frozenset({"40001", "40P01", "55P03", "57014"})
 """Two that ran into each other, which may be tried again, and what was stopped as it took too long."""
 _LIMITS = sa.text("SELECT set_config('statement_timeout', :timeout, true), set_config('row_security', 'off', true)")
 
@@ -55,6 +55,10 @@ class PostgreSQL:
     def let_stream(self, connection: Connection, *, seconds: float) -> None:
         """Each page that a cursor is asked for is a statement of its own."""
 
+    def prepare_trial(self, connection: Connection) -> None:
+        connection.execute(sa.text("SET LOCAL lock_timeout = 500"))
+        connection.execute(sa.text("SET CONSTRAINTS ALL IMMEDIATE"))
+
     def prepare_survey(self, connection: Connection) -> None:
         # The server's default would sort on disk.
         connection.execute(sa.text("SET LOCAL work_mem = '64MB'"))
@@ -63,8 +67,14 @@ class PostgreSQL:
     def explain(self, error: DBAPIError) -> Trouble:
         state = getattr(error.orig, "sqlstate", None) or ""
         constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None) or ""
-        gone = isinstance(error, OperationalError) and (not state or state[:2] in _AWAY or state in _LATE - {"57014"})
-        return Trouble(f"SQLSTATE {state}" if state else "", constraint, away=gone, late=state in _LATE)
+        gone = isinstance(error, OperationalError) and (not state or state[:2] in _AWAY or state in {"40001", "40P01"})
+        return Trouble(
+            f"SQLSTATE {state}" if state else "",
+            constraint,
+            away=gone,
+            late=state in _LATE,
+            shut=not state or state[:2] in {"28", "3D"},
+        )
 
     def settle(self, engine: Engine, tables: Sequence[sa.Table]) -> list[str]:
         for column in (column for table in tables for column in table.columns):
@@ -165,9 +175,9 @@ class PostgreSQL:
         return statement.where(sa.tuple_(*columns).in_(found))
 
     def change_chosen(
-        self, statement: Changing, columns: Sequence[ColumnElement[Any]], chosen: ColumnElement[bool]
+        self, statement: Changing, columns: Sequence[ColumnElement[Any]], *, bind: str, name: str
     ) -> Changing:
-        return statement.where(chosen)
+        return statement.where(self.key_in(columns, None, bind=bind, name=name))
 
     # --- files
 

@@ -21,8 +21,9 @@ from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
 from rights.connectors.base import Links, Seed
-from rights.connectors.sqldialect import bool_or
+from rights.connectors.sqldialect import Changing, bool_or
 from rights.connectors.sqlgraph import Graph
+from rights.connectors.sqltypes import BINARY, integer_range
 from rights.datamap import Edge, Predicate
 from rights.kernel.clock import SHANGHAI
 
@@ -151,6 +152,12 @@ class Reach:
 
     def bound_keys(self, collection: str, keys: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
         return self.dialect.bound_keys(self.table_keys(collection), keys, bind=f"{BIND}key")
+
+    def change_chosen(self, statement: Changing, collection: str) -> Changing:
+        """The statement for the rows that `bound_keys` gives when it runs."""
+        return self.dialect.change_chosen(
+            statement, self.table_keys(collection), bind=f"{BIND}key", name=self.name("k")
+        )
 
     def in_reach(self, collection: str) -> ColumnElement[bool]:
         """That a table's row is one of the person's."""
@@ -593,7 +600,7 @@ def parse_identity(value: str, type_: sa.types.TypeEngine[Any]) -> Any | None:
             return None
         return found if str(found) == value.lower() else None
     # A type that is not known is compared as it comes: an error of that database is better than a false absence.
-    return None if isinstance(type_, sa.Date | sa.DateTime | sa.Time | sa.Boolean | sa.LargeBinary) else value
+    return None if isinstance(type_, (sa.Date, sa.DateTime, sa.Time, sa.Boolean, *BINARY)) else value
 
 
 def _parse_integer(value: str, type_: sa.Integer) -> int | None:
@@ -602,5 +609,5 @@ def _parse_integer(value: str, type_: sa.Integer) -> int | None:
         number = int(value)
     except ValueError:
         return None
-    bits = 15 if isinstance(type_, sa.SmallInteger) else 63 if isinstance(type_, sa.BigInteger) else 31
-    return number if str(number) == value and -(2**bits) <= number < 2**bits else None
+    low, high = integer_range(type_)
+    return number if str(number) == value and low <= number <= high else None
