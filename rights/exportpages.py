@@ -1,6 +1,6 @@
 """The pages of an access package: what is held where, as a picture and as tables, without a network or a script."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import sqrt
@@ -12,6 +12,7 @@ from django.utils import translation
 from rights.connectors.base import Column
 from rights.datamap import Collection, DataMap, Text
 from rights.kernel.decisions import LEGAL_SECRECY, REASONS, Reason
+from rights.wording import cite
 
 PAGES = {"index.html": "zh-hans", "index.en.html": "en"}
 _LONGEST = 120
@@ -86,10 +87,7 @@ def render_pages(
             "bars": bars,
             "picture": {"width": _WIDTH, "height": max((bar.top + 3 * _LINE for bar in bars), default=0)},
             "companies": list(_companies(contents, data_map=data_map, language=language)),
-            "omissions": [
-                {"name": item.label(language), "why": item.reason.text(language), "basis": item.reason.basis}
-                for item in omissions
-            ],
+            "omissions": present_omissions(omissions, language),
             "redaction": _redaction_words(contents, language),
             "legal_secrecy": LEGAL_SECRECY.text(language),
             "key_id": key_id,
@@ -97,6 +95,18 @@ def render_pages(
         with translation.override(language):
             pages[path] = render_to_string("export/index.html", context)
     return pages
+
+
+def present_omissions(omissions: Iterable[Omission], language: str) -> list[dict[str, str]]:
+    """What is not in a package: each .names .why .basis. What is left out for the same reason stands together."""
+    names: dict[Reason, list[str]] = {}
+    for omission in omissions:
+        names.setdefault(omission.reason, []).append(omission.label(language))
+    comma = ", " if language == "en" else "、"
+    return [
+        {"names": comma.join(group), "why": reason.text(language), "basis": cite(reason.basis, language)}
+        for reason, group in names.items()
+    ]
 
 
 def _draw(

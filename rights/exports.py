@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from portal.core import keyring
 from portal.core.sealedfile import SealedWriter
-from rights.connectors.base import ConnectorError, Form, Seed, Snapshot
+from rights.connectors.base import ConnectorError, Form, Seed, Snapshot, Unavailable
 from rights.connectors.registry import open_snapshot
 from rights.datamap import Collection, DataMap
 from rights.exportpages import Content, FileFacts, Omission, render_pages
@@ -90,7 +90,6 @@ class _Entry:
     """One file of the ZIP: written, measured and hashed as it passes."""
 
     file: Any
-    pulse: Callable[[], None]
     size: int = 0
     head: bytes = b""
     digest: Any = field(default_factory=hashlib.sha256)
@@ -101,30 +100,25 @@ class _Entry:
         self.size += len(data)
         if len(self.head) < _HEAD:
             self.head += data[: _HEAD - len(self.head)]
-        self.pulse()
 
 
-def write_package(
-    file: BinaryIO, order: Order, *, data_key: bytes, pulse: Callable[[], None] = lambda: None
-) -> Written:
-    """Write a person's package, sealed under `data_key`. `pulse` is called at every block and may raise to end it.
+def write_package(file: BinaryIO, order: Order, *, data_key: bytes, whole: bool = False) -> Written:
+    """Write a person's package, sealed under `data_key`.
 
     A system that is down is named in `gaps`. One that goes away in the middle of a table begins the package anew
-    without it: nothing of it is handed out that only looks complete.
+    without it: nothing of it is handed out that only looks complete. `whole`: raises Unavailable at the first of them.
     """
     away: frozenset[str] = frozenset()
     while True:
         file.seek(0)
         file.truncate()
         try:
-            return _write_once(file, order, data_key=data_key, away=away, pulse=pulse)
+            return _write_once(file, order, data_key=data_key, away=away, whole=whole)
         except _Torn as torn:
             away |= {torn.system}
 
 
-def _write_once(
-    file: BinaryIO, order: Order, *, data_key: bytes, away: frozenset[str], pulse: Callable[[], None]
-) -> Written:
+def _write_once(file: BinaryIO, order: Order, *, data_key: bytes, away: frozenset[str], whole: bool) -> Written:
     contents: list[Content] = []
     gaps: list[str] = []
     sink = SealedWriter(file, data_key)
@@ -139,17 +133,16 @@ def _write_once(
                 elif items:
                     with open_snapshot(system, order.data_map, order.seed) as (snapshot, _):
                         begun = True
-                        contents.extend(_write_collection(archive, snapshot, item, names, pulse) for item in items)
+                        contents.extend(_write_collection(archive, snapshot, item, names) for item in items)
             except ConnectorError as error:
                 log.warning("package_gap", system=system, reason=str(error))
+                if whole:
+                    raise Unavailable(str(error)) from None
                 if begun:
                     raise _Torn(system) from None
                 gaps.append(system)
-        unanswered = [
-            Omission(system, order.data_map.systems[system].label, REASONS["OMIT.UNANSWERED"]) for system in gaps
-        ]
-        omissions = (*order.omissions, *unanswered)
-        pages = _write_pages(archive, order, contents, omissions, pulse=pulse)
+        omissions = (*name_gaps(gaps, order.data_map), *order.omissions)
+        pages = _write_pages(archive, order, contents, omissions)
         _write_manifest(archive, order, contents, omissions, pages)
     digest = sink.finish()
     return Written(
@@ -159,6 +152,12 @@ def _write_once(
         contents=tuple(contents),
         gaps=tuple(gaps),
     )
+
+
+def name_gaps(systems: Iterable[str], data_map: DataMap) -> list[Omission]:
+    """The systems that did not answer, as what is left out."""
+    known = [data_map.systems[key] for key in systems if key in data_map.systems]
+    return [Omission(system.key, system.label, REASONS["OMIT.UNANSWERED"]) for system in known]
 
 
 def _names(data_map: DataMap) -> Mapping[str, str]:
@@ -171,7 +170,7 @@ def _names(data_map: DataMap) -> Mapping[str, str]:
 
 
 def _write_collection(
-    archive: zipfile.ZipFile, snapshot: Snapshot, item: Collection, names: Mapping[str, str], pulse: Callable[[], None]
+    archive: zipfile.ZipFile, snapshot: Snapshot, item: Collection, names: Mapping[str, str]
 ) -> Content:
     """One collection as CSV and as JSON lines. A ZIP takes one file at a time, so the snapshot is read twice."""
     name = names[item.key]
@@ -179,10 +178,10 @@ def _write_collection(
     def copy(entry: _Entry, form: Form) -> int:
         return snapshot.copy_rows(item.key, redact=item.third_party, form=form, write=entry.write)
 
-    with _entry(archive, f"data/{name}.csv", pulse) as sheet:
+    with _entry(archive, f"data/{name}.csv") as sheet:
         sheet.write(codecs.BOM_UTF8)  # without it a spreadsheet takes Chinese for something else
         rows = copy(sheet, "csv")
-    with _entry(archive, f"data/{name}.jsonl", pulse) as lines:
+    with _entry(archive, f"data/{name}.jsonl") as lines:
         copy(lines, "json")
     return Content(
         collection=item,
@@ -196,9 +195,9 @@ def _write_collection(
 
 
 @contextmanager
-def _entry(archive: zipfile.ZipFile, path: str, pulse: Callable[[], None]) -> Iterator[_Entry]:
+def _entry(archive: zipfile.ZipFile, path: str) -> Iterator[_Entry]:
     with archive.open(path, "w", force_zip64=True) as file:
-        yield _Entry(file, pulse)
+        yield _Entry(file)
 
 
 def _facts(path: str, entry: _Entry) -> FileFacts:
@@ -210,8 +209,6 @@ def _write_pages(
     order: Order,
     contents: Sequence[Content],
     omissions: Sequence[Omission],
-    *,
-    pulse: Callable[[], None],
 ) -> list[FileFacts]:
     """A page for people, in each language, that works without a network."""
     found = []
@@ -226,7 +223,7 @@ def _write_pages(
         key_id=keyring.signing_key_id(),
     )
     for path, text in pages.items():
-        with _entry(archive, path, pulse) as entry:
+        with _entry(archive, path) as entry:
             entry.write(text.encode())
         found.append(_facts(path, entry))
     return found

@@ -180,9 +180,14 @@ TEMPLATES: dict[str, Template] = {
     ),
     "package_added": Template(
         "申请 {reference}：缺的部分补上了",
-        "请在 {until} 前登录下载，过后文件会销毁；需要时可以再申请。",
+        "请在 {until} 前登录下载，过后文件会销毁；需要时可以再申请。{also}",
         "Request {reference}: what was missing has been added",
-        "Sign in and download it by {until}; after that the file is destroyed. You can ask again.",
+        "Sign in and download it by {until}; after that the file is destroyed. You can ask again.{also}",
+        Also(
+            "en",
+            "{zh}还没有答复，这部分一拿到就再补给你。",
+            " {en} still did not answer; we add that part too as soon as we have it.",
+        ),
     ),
     "package_revoked": Template(
         "申请 {reference} 的文件已提前销毁",
@@ -278,6 +283,13 @@ TEMPLATES: dict[str, Template] = {
         "Case {reference}: {en} has not answered in time",
         "By {due} it should have been told or have answered. Look at the task on the desk and press for it; the person "
         "can see that there is no answer yet.",
+    ),
+    "supplement_late": Template(
+        "案件 {reference} 的资料包过了到期日还缺一部分",
+        "{zh}一直没有答复，申请已在 {due} 到期。请查看这个系统；它一恢复，缺的部分会自动补上并告知申请人。",
+        "Case {reference}: a part of the package is missing past its date",
+        "{en} has not answered, and the request was due on {due}. Look at the system; once it is back the part is "
+        "added by itself and the person is told.",
     ),
     "check_owed": Template(
         "案件 {reference} 的阻碍没有按时复查",

@@ -39,7 +39,8 @@ def move(
     """
     before = State(request.state)
     require_move(before, to)
-    with transaction.atomic():
+    # No savepoint: whoever could not move it has to undo what should have gone with it.
+    with transaction.atomic(savepoint=False):
         if not Request.objects.filter(pk=request.pk, state=before).update(state=to, **fields):
             raise StaleRequest(f"The request is no longer {before}.")
         request.state = to

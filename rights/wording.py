@@ -122,6 +122,12 @@ def _part(line: Line, item: Collection, plan: Plan, data_map: DataMap, language:
         case Fate.KEEP:
             cause = item.basis(language) if item.basis else text
             return f"{n} stay in use, because: {cause}" if english else f"{n} 条还在使用，因为：{cause}"
+        case Fate.RESTRICT if item.flag:
+            return (
+                f"{n} are only stored, and their system marks them so: {text}"
+                if english
+                else f"{n} 条只存放，并在系统里标明：{text}"
+            )
         case Fate.RESTRICT:
             return f"{n} are only stored: {text}" if english else f"{n} 条只存放：{text}"
         case Fate.REFUSE:

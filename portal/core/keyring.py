@@ -1,4 +1,4 @@
-"""The versioned keys: sealing at rest, blind indexes, per-subject data keys, and the ledger's signature.
+"""The versioned keys: sealing at rest, blind indexes, per-subject data keys, the ledger's signature, and masks.
 
 Each purpose has its own keys and its own current version. New values are made under the current one; old values are
 read, and looked up, under every version that is still live, so that a rotation needs no pause. A key is retired only
@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-PURPOSES = ("seal", "index", "sign")
+PURPOSES = ("seal", "index", "sign", "mask")
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _FORMAT = 1
@@ -151,6 +151,20 @@ def digests(kind: str, values: Iterable[bytes], *, version: int) -> list[bytes]:
         return hashing.digest()
 
     return [digest(value) for value in values]
+
+
+def mask_key(name: str) -> bytes:
+    """The key of 32 bytes under which business systems' values are masked as `name`.
+
+    Equal values are masked alike until "mask" is rotated. Once its old key is retired nobody, we included, can tell
+    whose value was masked under it.
+    """
+    return hmac.digest(_ring().purposes["mask"].key, f"masks as {name}".encode(), "sha256")
+
+
+def live_versions(purpose: str) -> list[int]:
+    """The versions that values of `purpose` may have been made under, the newest first."""
+    return sorted(_ring().purposes[purpose].keys, reverse=True)
 
 
 def current_version(purpose: str) -> int:
@@ -273,7 +287,8 @@ def _ring() -> Keyring:
             raise ImproperlyConfigured(f"No keyring: set KEYRING or KEYRING_FILE (looked at {path}).") from None
         _make(path)
         status = path.stat()
-    return _cached(str(path), (status.st_mtime_ns, status.st_ino, status.st_size), path.read_text)
+    stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+    return _cached(str(path), stamp, lambda: json.dumps(_complete(path)))
 
 
 def _cached(source: str, stamp: object, read: Callable[[], str]) -> Keyring:
@@ -296,6 +311,16 @@ def _make(path: Path) -> None:
             os.link(temporary, path)
     finally:
         temporary.unlink()
+
+
+def _complete(path: Path) -> dict[str, Any]:
+    """The file's keys; for a purpose that came after the file was made, a new one where one may be made here."""
+    document = _read_document(path)
+    if not set(PURPOSES) <= set(document) and _may_be_made():
+        with _locked(path):
+            document = json.loads(generate()) | _read_document(path)
+            _write_document(path, document)
+    return document
 
 
 def _write_temporary(path: Path, text: str) -> Path:
@@ -325,7 +350,10 @@ def _parse(document: Mapping[str, Any], source: str) -> Keyring:
             retired = _decode_keys(section.get("retired", {}))
             current = int(section["current"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ImproperlyConfigured(f"The keyring in {source} has no usable part {name!r}.") from error
+            raise ImproperlyConfigured(
+                f"The keyring in {source} has no usable part {name!r}. Give it one:"
+                f' {{"current": 1, "keys": {{"1": "32 random bytes in base64"}}}}.'
+            ) from error
         if current not in keys or any(len(key) != _KEY_BYTES for key in (*keys.values(), *retired.values())):
             raise ImproperlyConfigured(f"The keyring in {source} needs 32-byte keys and a current one in {name!r}.")
         purposes[name] = Purpose(current=current, keys=keys, retired=retired)
@@ -340,6 +368,12 @@ def _decode_keys(texts: Mapping[str, str]) -> dict[int, bytes]:
 def _file_lock() -> Iterator[None]:
     """One rotation at a time, across processes."""
     _ring()
-    with _path().with_name("keyring.lock").open("w") as file:
+    with _locked(_path()):
+        yield
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.with_name("keyring.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -96,10 +96,7 @@ def append(
         raise ValueError(f"Commitments are digests made by commit_to, never texts: {', '.join(wrong)}.")
     # No savepoint: whoever cannot write down what it did has to undo all of it.
     with transaction.atomic(savepoint=False):
-        _open_chain(chain, lock=True)
-        # A statement of its own: it must see what whoever held the lock before has committed.
-        tail = LedgerEntry.objects.filter(chain=chain).order_by("-seq").values_list("seq", "hash").first()
-        seq, previous = (tail[0] + 1, bytes(tail[1])) if tail else (1, START)
+        seq, previous = _lock_chain(chain)
         body_text, commitments_text = canonical_json(body), canonical_json(commitments)
         digest = hashlib.sha256(
             entry_message(
@@ -123,7 +120,7 @@ def read_chain(chain: UUID) -> list[LedgerEntry]:
     """The entries of one chain in their order. For the web role this is the way in: other chains stay out of its
     sight."""
     with transaction.atomic():
-        _open_chain(chain, lock=False)
+        _open_chain(chain)
         return list(LedgerEntry.objects.filter(chain=chain).order_by("seq"))
 
 
@@ -132,15 +129,25 @@ def entry_message(*, chain: str, seq: int, at: int, kind: str, previous: str, co
     return f"portal-entry-1\n{chain}\n{seq}\n{at}\n{kind}\n{previous}\n{commitments}\n{body}".encode()
 
 
-def _open_chain(chain: UUID, *, lock: bool) -> None:
-    """Name the chain to the policies until the transaction ends; with `lock`, wait for whoever else appends to it."""
-    key = int.from_bytes(hashlib.sha256(b"chain" + chain.bytes).digest()[:8], "big", signed=True)
-    locked = ", pg_advisory_xact_lock(%s)" if lock else ""
+def _open_chain(chain: UUID) -> None:
+    """Name the chain to the policies until the transaction ends."""
     with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('app.chain', %s, true)", [str(chain)])
+
+
+def _lock_chain(chain: UUID) -> tuple[int, bytes]:
+    """Name the chain to the policies, wait for whoever else appends to it; the next number and the last hash."""
+    key = int.from_bytes(hashlib.sha256(b"chain" + chain.bytes).digest()[:8], "big", signed=True)
+    with connection.cursor() as cursor:
+        # One way there and back, but two statements: the second must see what whoever held the lock has committed.
         cursor.execute(
-            f"SELECT set_config('app.chain', %s, true){locked}",
-            [str(chain), *([key] if lock else [])],
+            "SELECT set_config('app.chain', %s, true), pg_advisory_xact_lock(%s);"
+            "SELECT seq, hash FROM core_ledgerentry WHERE chain = %s ORDER BY seq DESC LIMIT 1",
+            [str(chain), key, chain],
         )
+        cursor.nextset()
+        tail = cursor.fetchone()
+    return (tail[0] + 1, bytes(tail[1])) if tail else (1, START)
 
 
 def micros(moment: datetime) -> int:
@@ -298,7 +305,7 @@ class Inclusion:
 def find_entry(chain: UUID, seq: int) -> LedgerEntry | None:
     """One entry of a chain. As for `read_chain`, naming its chain is what lets the web role see it."""
     with transaction.atomic():
-        _open_chain(chain, lock=False)
+        _open_chain(chain)
         return LedgerEntry.objects.filter(chain=chain, seq=seq).first()
 
 

@@ -41,12 +41,12 @@ _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _ED25519 = b"\xed\x01"
 
 MESSAGES = {
-    "unreadable": ("这不是收据文件：{0}。", "This is not a receipt file: {0}."),
+    "unreadable": ("这不是回执文件：{0}。", "This is not a receipt file: {0}."),
     "field": ("“{0}”一项被改过。", "The field “{0}” was altered."),
     "added": ("“{0}”一项是后加的。", "The field “{0}” was added."),
     "removed": ("“{0}”一项被删去了。", "The field “{0}” was removed."),
     "entry": (
-        "内容和它对应的账本记录不符：收据或记录被改过。",
+        "内容和它对应的账本记录不符：回执或记录被改过。",
         "What it states is not what its ledger entry stands for: the receipt or the entry was altered.",
     ),
     "key": (
@@ -71,8 +71,8 @@ MESSAGES = {
         "第 {0} 号账本状态和你保存的那份不同。",
         "Head {0} differs from the copy that you keep.",
     ),
-    "text": ("这段文字不是收据对应的那一段。", "This text is not the one that the receipt stands for."),
-    "no_text": ("这份收据没有对应的文字。", "This receipt does not stand for any text."),
+    "text": ("这段文字不是回执对应的那一段。", "This text is not the one that the receipt stands for."),
+    "no_text": ("这份回执没有对应的文字。", "This receipt does not stand for any text."),
 }
 
 

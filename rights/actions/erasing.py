@@ -12,17 +12,11 @@ from portal.core import keyring
 from rights.actions import gates
 from rights.actions.erasures import log_of
 from rights.actions.keys import keys_to_json, open_keys, seal_keys
-from rights.actions.work import Stopped, Work, open_working
+from rights.actions.work import FIRST_BATCH, READ_AGAIN_SECONDS, Stopped, Work, explain_unmoved, next_size, open_working
 from rights.connectors.base import Key, Refused
 from rights.connectors.registry import connect
 from rights.models import Batch
 from rights.planning import Reading
-
-FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 1_000, 50, 20_000
-ACT_SECONDS = 0.025
-"""How long acting on a batch may take: nobody else who writes the same rows waits much longer than twice that."""
-READ_AGAIN_SECONDS = 1.0
-"""For so long facts, rules and exceptions are taken as they were read. Whether erasures are stopped is asked always."""
 
 
 def erase(work: Work) -> int:
@@ -31,7 +25,6 @@ def erase(work: Work) -> int:
     # A step that is claimed for the first time has left nothing open.
     if step.fence > 1 and (left_open := step.batches.filter(closed_at__isnull=True).first()):
         _act(work, _read_again(work), open_keys(bytes(left_open.keys or b"")), batch=left_open)
-    nothing_gone = f"The system {step.system} reported no error but erased nothing of {step.collection}."
     size, unmoved = FIRST_BATCH, False
     while True:
         before, seen = step.done, 0
@@ -40,7 +33,7 @@ def erase(work: Work) -> int:
             for page in snapshot.page_keys(reading.policies, step.collection):
                 if unmoved:
                     # They may have stayed because they no longer might go; but this look lets them go again.
-                    raise Refused(nothing_gone)
+                    raise Refused(explain_unmoved(work, "erased"))
                 start = 0
                 while start < len(page):
                     if seen and (why := gates.erasing_stopped(step.system)):
@@ -48,7 +41,7 @@ def erase(work: Work) -> int:
                     if time.monotonic() - read_at > READ_AGAIN_SECONDS:
                         reading, read_at = _read_again(work), time.monotonic()
                     chosen = page[start : start + size]
-                    size = _next_size(len(chosen), _act(work, reading, chosen))
+                    size = next_size(len(chosen), _act(work, reading, chosen))
                     start += len(chosen)
                     seen += len(chosen)
         if step.done - before == seen:
@@ -77,12 +70,6 @@ def _act(work: Work, reading: Reading, keys: Sequence[Key], *, batch: Batch | No
     left = set(connector.find_present(work.step.collection, keys))
     _close_batch(work, batch, gone=[key for key in keys if key not in left] if left else keys)
     return seconds
-
-
-def _next_size(size: int, seconds: float) -> int:
-    """A batch that takes about `ACT_SECONDS`, not more than twice the last one."""
-    wanted = int(size * min(2.0, ACT_SECONDS / max(seconds, 0.001)))
-    return max(SMALLEST_BATCH, min(wanted, LARGEST_BATCH))
 
 
 def _open_batch(work: Work, keys: Sequence[Key]) -> Batch:

@@ -12,6 +12,7 @@ from typing import Any
 
 from portal.core import keyring, ledger
 from rights.actions.keys import to_plain
+from rights.actions.restrictions import choose_restricted
 from rights.connectors.base import Key
 from rights.connectors.registry import connect
 from rights.datamap import DataMap
@@ -24,11 +25,13 @@ FOREVER = timedelta(days=3650)
 
 @dataclass(frozen=True)
 class Replayed:
-    """Of one collection: how many records the log knows, and how many of them were there again and were erased."""
+    """Of one collection: how many records the log knows, how many of them were there again and were erased, and how
+    many that may only be stored were marked again."""
 
     collection: str
     logged: int
     erased: int
+    flagged: int = 0
 
 
 def log_of(keys: Sequence[Key], *, collection: str) -> dict[str, Any]:
@@ -40,18 +43,24 @@ def log_of(keys: Sequence[Key], *, collection: str) -> dict[str, Any]:
 def replay(system: str, *, data_map: DataMap, since: datetime, now: datetime) -> list[Replayed]:
     """Erase again what a backup made at `since` has brought back. Raises ConnectorError; what it did stays done.
 
-    Children go before their parents, as when they went first. Records that the log does not know are not touched.
+    Children go before their parents, as when they went first. Records that the log does not know are not touched; those
+    that may only be stored are marked again.
     """
     connector = connect(system, data_map)
     found = []
     for collection in connector.erase_order():
         logged = _read_log(system, collection, since=since)
-        erased = 0
+        erased = flagged = 0
+        if data_map.collections[collection].flag:
+            for page in connector.stream_keys(collection):
+                kept = choose_restricted(page, collection=collection)
+                flagged += connector.flag_again(collection, kept) if kept else 0
         if logged:
             for page in connector.stream_keys(collection):
                 back = _find_logged(page, collection=collection, logged=logged)
                 erased += connector.erase_again(collection, back) if back else 0
-            found.append(Replayed(collection, sum(map(len, logged.values())), erased))
+        if logged or flagged:
+            found.append(Replayed(collection, sum(map(len, logged.values())), erased, flagged))
     gate, _made = Gate.objects.get_or_create(pk=system)
     ledger.append(
         chain=gate.chain,

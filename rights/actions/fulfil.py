@@ -4,6 +4,7 @@ Nothing here assumes that it runs once: every move is conditional on what was se
 is found by the next tick.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,9 +21,9 @@ from django.db.models import F, Sum
 from portal.core.wake import at_work
 from rights.actions import gates
 from rights.actions.handovers import attend, tell_recipients
-from rights.actions.steps import LOOK_AGAIN, make_steps, release_matter, run_step, steps_in_order
+from rights.actions.steps import make_steps, release_matter, run_step, steps_in_order
 from rights.actions.submit import defer, route, stated_matter
-from rights.actions.work import LEASE, LostLease, Postponed, Stopped, Work
+from rights.actions.work import LEASE, READ_AGAIN_SECONDS, LostLease, Postponed, Stopped, Work
 from rights.connectors.base import ConnectorError, Refused, Unavailable
 from rights.datamap import Consent, DataMap, load_live_map
 from rights.kernel.clock import local_day
@@ -45,10 +46,13 @@ MAX_ROUNDS = 20
 
 @dataclass
 class Look:
-    """One look at a request: what does not change while it lasts is read once."""
+    """One look at a request: what does not change while it lasts is read once, facts once a second."""
 
     now: datetime
     _stated: Matter | None = None
+    _matter: Matter | None = None
+    facts_at: float = 0.0
+    """When the facts were read, by `time.monotonic()`."""
 
     @cached_property
     def data_map(self) -> DataMap:
@@ -65,7 +69,10 @@ class Look:
         return self._stated
 
     def matter(self, request: Request) -> Matter:
-        return with_facts(self.stated(request), subject=request.subject, request=request)
+        if self._matter is None or time.monotonic() - self.facts_at > READ_AGAIN_SECONDS:
+            self.facts_at = time.monotonic()
+            self._matter = with_facts(self.stated(request), subject=request.subject, request=request)
+        return self._matter
 
 
 def advance(*, request_id: UUID, now: datetime) -> None:
@@ -91,11 +98,12 @@ def _advance_once(request: Request, look: Look) -> bool:
     match State(request.state):
         case State.CHECKING:
             route(request, now=now)
-            return request.state != State.CHECKING
-        case State.ACTING if request.act_after is not None:
-            return now >= request.act_after and start_round(request, look)
+            return request.state not in {State.CHECKING, State.REVIEW}
         case State.ACTING:
-            return run_steps(request, look) or finish_round(request, look)
+            if request.act_after is not None and (now < request.act_after or not start_round(request, look)):
+                return False
+            run_steps(request, look)
+            return finish_round(request, look)
         case State.DEFERRED if request.check_after and now >= request.check_after:
             return run_steps(request, look) or check_blockers(request, look)
         case State.DRAFT:
@@ -143,8 +151,9 @@ def start_round(request: Request, look: Look) -> bool:
             .update(round=F("round") + 1, act_after=None)
         ):
             raise StaleRequest("The round was started by another worker.")
+        request.round, request.act_after = request.round + 1, None
         Step.objects.bulk_create(steps)
-        record(request, event="started", now=now, body={"steps": len(steps), "round": request.round + 1})
+        record(request, event="started", now=now, body={"steps": len(steps), "round": request.round})
     return True
 
 
@@ -168,11 +177,11 @@ def _run_claimed(request: Request, step: Step, look: Look) -> bool:
         )
     if not isinstance(entry, gates.Entry):
         return False
-    matter = release_matter(request) if step.verb == "release" else look.stated(request)
+    matter = release_matter(request) if step.verb == "release" else look.matter(request)
     if matter is None:
         Step.objects.filter(pk=step.pk, fence=step.fence).update(state=Step.State.DONE, finished_at=now)
         return True
-    work = Work(step, request, matter, look.data_map, look.rules, now, shadow=entry.shadow)
+    work = Work(step, request, matter, look.data_map, look.rules, now, shadow=entry.shadow, facts_at=look.facts_at)
     if step.attempts > MAX_ATTEMPTS:
         # Whatever ended the earlier attempts gave no reason: a worker that died each time, or a fault of our own.
         _give_up(work, f"Tried {MAX_ATTEMPTS} times without an end.")
@@ -196,9 +205,9 @@ def _run_claimed(request: Request, step: Step, look: Look) -> bool:
         return False
     except Stopped as stopped:
         _try_later(work, now + gates.MINUTE, reason=str(stopped), attempts=0)
-    except Postponed:
+    except Postponed as postponed:
         # Nothing failed: it may wait for years, and its attempts are not counted.
-        _try_later(work, now + LOOK_AGAIN, reason="", attempts=0)
+        _try_later(work, now + postponed.wait, reason=postponed.error, attempts=0)
     except Refused as error:
         if entry.was_failing:
             gates.tell_answered(step.system)
@@ -245,7 +254,7 @@ def finish_round(request: Request, look: Look) -> bool:
     kind = Kind(request.kind)
     if kind in {Kind.ACCESS, Kind.CORRECTION}:
         if told:
-            close(request, plan=None, now=now)
+            close(request, plan=None, data_map=look.data_map, now=now)
         return False
     fresh = make_plan(look.matter(request), data_map=look.data_map, rules=look.rules, now=now, wait=WORKER_WAIT)
     if fresh.unknown:
@@ -256,7 +265,7 @@ def finish_round(request: Request, look: Look) -> bool:
     if fresh.of(Fate.BLOCKED):
         defer(request, plan=fresh, now=now)
     elif told:
-        close(request, plan=fresh, now=now)
+        close(request, plan=fresh, data_map=look.data_map, now=now)
     return False
 
 
@@ -267,10 +276,9 @@ def _has_unwritten_holds(request: Request, fresh: Plan) -> bool:
     return any(written.get(line.collection, 0) < line.count for line in fresh.of(Fate.HOLD))
 
 
-def close(request: Request, *, plan: Plan | None, now: datetime) -> None:
+def close(request: Request, *, plan: Plan | None, data_map: DataMap, now: datetime) -> None:
     """Every line is done, held, kept or referred. The holds live on without the request."""
     fields: dict[str, Any] = {"plan": plan.to_json()} if plan else {}
-    data_map = load_live_map()
     keys = closing_keys(request, plan=plan, data_map=data_map)
     with transaction.atomic():
         move(

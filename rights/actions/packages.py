@@ -2,14 +2,14 @@
 
 A package is a sealed file named for its row. The file is there first and locked while it is written; the row that names
 it and holds its key commits before the lock goes. So a file that can be locked and that no row names is one whose
-writer died or whose key is destroyed, and `sweep_files` removes it.
+writer failed or whose key is destroyed, and `sweep_files` removes it: a writer that fails cannot tell whether its row
+committed.
 """
 
 import fcntl
 import os
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ from accounts.models import User
 from portal.core import keyring, ledger
 from portal.core.sealedfile import SealedWriter, read_sealed
 from rights.connectors.base import Unavailable
-from rights.datamap import DataMap
+from rights.datamap import DataMap, Text
 from rights.exportpages import Omission
 from rights.exports import Order, write_package
 from rights.kernel.clock import local_day
@@ -41,11 +41,9 @@ if TYPE_CHECKING:
     from rights.actions.work import Work
 
 PACKAGE_DAYS = 7
-EXPORT_ATTEMPTS = 6
-"""How often a package waits for a system that is away before it is handed out with the gap named."""
-SUPPLEMENT_AFTER = timedelta(hours=1)
-PULSE_SECONDS = 15.0
-"""How often a long export says that it is alive; a lease lasts several times as long."""
+QUICK_TRIES = 3
+"""How often a system that is away is asked within seconds; then once in `AWAY`."""
+AWAY = timedelta(hours=1)
 FETCH = timedelta(hours=1)
 """How long a confirmed person or receiver may fetch, and take up again, what they proved to be theirs."""
 SECRET_TRIES = 5
@@ -76,24 +74,15 @@ def _folder() -> Path:
 # --- making
 
 
-def export(work: "Work") -> int:
-    """The package of an access request. A system that is away is waited for; near the due date its gap is named."""
-    return _make(work, part=1, systems=None, may_wait=_may_wait(work))
+def pack(work: "Work") -> int:
+    """A part of an access package; how many records it has. Later parts have what an earlier one lacked.
 
-
-def supplement(work: "Work") -> int:
-    """What an earlier part lacked, as a part of its own. Raises Unavailable while nothing of it can be had."""
-    params = work.step.params
-    return _make(work, part=params["part"], systems=frozenset(params["systems"]), may_wait=False)
-
-
-def _may_wait(work: "Work") -> bool:
-    last_day = due_of(work.request, now=work.now).on - timedelta(days=1)
-    return work.step.attempts < EXPORT_ATTEMPTS and local_day(work.now) < last_day
-
-
-def _make(work: "Work", *, part: int, systems: frozenset[str] | None, may_wait: bool) -> int:
-    request = work.request
+    A system that is away is waited for until shortly before the due date; then its gap is named, and a step of its own
+    fills it once that system is back. Raises Unavailable while something is waited for, or nothing of it can be had.
+    """
+    request, params = work.request, work.step.params
+    part: int = params.get("part", 1)
+    systems = frozenset(params["systems"]) if part > 1 else None
     if made := Package.objects.filter(request=request, part=part, copy_of=None).first():
         return made.rows  # by a worker that died before it could say so
     package_id, data_key = uuid4(), keyring.new_data_key()
@@ -110,10 +99,9 @@ def _make(work: "Work", *, part: int, systems: frozenset[str] | None, may_wait: 
         part=part,
     )
     with _new_file(package_id) as file:
-        written = write_package(file, order, data_key=data_key, pulse=_every(PULSE_SECONDS, work.write))
-        missing = ", ".join(written.gaps)
-        if written.gaps and (may_wait or (systems is not None and systems <= set(written.gaps))):
-            raise Unavailable(f"These systems did not answer: {missing}.")
+        written = write_package(file, order, data_key=data_key, whole=part == 1 and _may_wait(work))
+        if systems is not None and systems <= set(written.gaps):
+            raise Unavailable(f"These systems did not answer: {', '.join(written.gaps)}.")
         os.fsync(file.fileno())
         with transaction.atomic():
             work.write()
@@ -135,11 +123,19 @@ def _make(work: "Work", *, part: int, systems: frozenset[str] | None, may_wait: 
     return written.rows
 
 
+def _may_wait(work: "Work") -> bool:
+    """The day before the last is kept for what may go wrong with the package itself."""
+    return local_day(work.now) < due_of(work.request, now=work.now).on - timedelta(days=1)
+
+
 def list_omissions(matter: Matter, data_map: DataMap) -> Iterator[Omission]:
     """What a request leaves out, each with its reason. Of what is confidential nothing is said, not even this."""
     for entity in data_map.entities.values():
         if matter.entities and entity.key not in matter.entities:
             yield Omission(entity.key, entity.name, reason_of("OMIT.NOT_ASKED"))
+    for party in data_map.asked.values():
+        if not matter.entities or party.entity in matter.entities:
+            yield Omission(party.key, party.name, reason_of("OMIT.NOT_CONNECTED"))
     for item in data_map.collections.values():
         if item.confidential or (matter.entities and item.entity not in matter.entities):
             continue
@@ -160,54 +156,42 @@ def _supplement_later(work: "Work", *, systems: tuple[str, ...], part: int) -> N
         ordinal=last + 1,
         round=work.step.round,
         params={"systems": list(systems), "part": part},
-        not_before=work.now + SUPPLEMENT_AFTER,
+        not_before=work.now + AWAY,
     )
 
 
 def _tell_made(package: Package, *, data_map: DataMap, now: datetime) -> None:
-    labels = [data_map.systems[key].label for key in package.gaps]
-    kind = "package_added" if package.part > 1 else "package_partly" if labels else "package"
+    names = name_systems(package.gaps, data_map)
+    kind = "package_added" if package.part > 1 else "package_partly" if package.gaps else "package"
     notify(
         user=package.request.subject,
         request=package.request,
         kind=kind,
         params={
             "until": local_day(package.expires_at).isoformat(),
-            "zh": "、".join(label.zh for label in labels),
-            "en": ", ".join(label.en for label in labels),
+            **({"zh": names.zh, "en": names.en} if package.gaps else {}),
         },
         once="" if package.part == 1 else str(package.part),
         now=now,
     )
 
 
+def name_systems(systems: Iterable[str], data_map: DataMap) -> Text:
+    """What systems are called, one after another; one that the map does not have any more by its key."""
+    labels = [data_map.systems[key].label if key in data_map.systems else Text(key, key) for key in systems]
+    return Text("、".join(label.zh for label in labels), ", ".join(label.en for label in labels))
+
+
 @contextmanager
 def _new_file(package_id: UUID) -> Iterator[BinaryIO]:
-    """A new file, locked, so that nobody takes it for a left-over; gone again where the block fails."""
+    """A new file, locked, so that nobody takes it for a left-over while it is written."""
     path = package_path(package_id)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if not path.exists():
             raise Unavailable("The file was swept away before it was locked.")
-        try:
-            yield file
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-
-
-def _every(seconds: float, act: Callable[[], Any]) -> Callable[[], None]:
-    """`act`, however often it is called for, only once in so many seconds."""
-    last = time.monotonic()
-
-    def pulse() -> None:
-        nonlocal last
-        if time.monotonic() - last >= seconds:
-            act()
-            last = time.monotonic()
-
-    return pulse
+        yield file
 
 
 # --- handing out
@@ -370,7 +354,7 @@ def _destroy(packages: list[UUID], **fields: Any) -> None:
 
 
 def sweep_files() -> int:
-    """Remove what a dead writer left, and files whose key is destroyed; how many it was."""
+    """Remove what a writer that failed left, and files whose key is destroyed; how many it was."""
     files = {UUID(path.stem): path for path in _folder().glob(f"{'[0-9a-f-]' * 36}.sealed")}
     if not files:
         return 0

@@ -4,10 +4,10 @@ Every write here is conditional on the fencing token, so that a worker stalled p
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import structlog
@@ -18,9 +18,10 @@ from rights.actions import gates, packages
 from rights.actions.erasing import erase
 from rights.actions.handovers import ASK, ask_party, parties_to_ask, tell_recipients
 from rights.actions.keys import from_plain, to_plain
+from rights.actions.restricting import restrict
 from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
-from rights.actions.work import LEASE, Postponed, Work, open_working
-from rights.connectors.base import HeldGroup, Key, Policy, Refused, Unavailable
+from rights.actions.work import BY_HAND, LEASE, LOOK_AGAIN, Postponed, Work, open_working
+from rights.connectors.base import Connector, HeldGroup, Key, Policy, Refused, Seed, Unavailable
 from rights.connectors.registry import add_links, connect
 from rights.datamap import DataMap
 from rights.kernel.clock import local_day
@@ -50,10 +51,8 @@ from rights.queries import active_rules, exemptions_of, reviewed_collections
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = timedelta(days=1)
 RELATIONSHIP = "relationship:"
 """A close step with this before a company's key writes down in the portal that the relationship ended."""
-_BY_HAND = "Have it done by hand or take the system live, then try again."
 
 
 def make_steps(
@@ -143,8 +142,8 @@ def recipients_of(purpose: str, *, plan: Plan, data_map: DataMap) -> list[dict[s
 def run_step(work: Work) -> int:
     """Do the step; how many records it concerned. Raises ConnectorError, LostLease or Postponed."""
     actions: dict[str, Callable[[Work], int]] = {
-        "export": packages.export,
-        "supplement": _supplement,
+        "export": _pack,
+        "supplement": _pack,
         "correct": _correct,
         "consent": _withdraw_consent,
         "close": _close,
@@ -177,7 +176,7 @@ def _only_count(work: Work) -> int:
     going = sum(count.count for count in counts if count.fate in GOING)
     if going:
         raise Refused(
-            f"{step.system} is in shadow mode: {going} of {step.collection} would have been erased. {_BY_HAND}"
+            f"{step.system} is in shadow mode: {going} of {step.collection} would have been erased. {BY_HAND}"
         )
     return 0
 
@@ -225,6 +224,7 @@ def _hold(work: Work, *, gone: int = 0) -> int:
         groups = snapshot.group_holds(reading.policies, step.collection)
     policy = reading.policies[step.collection]
     _write_holds(work, groups, policy=policy, gone=gone, by=(rules, matter.exemptions))
+    restrict(work)
     if any(group.last_day is None for group in groups) and step.verb != "release":
         _look_again_tomorrow(work)
     return sum(group.count for group in groups)
@@ -468,12 +468,30 @@ def _correct(work: Work) -> int:
         defaults={"old": params["old"], "new": params["new"], "rows": 0, "at": work.now},
     )
     seed = add_links(work.matter.seed(now=work.now), system=step.system, data_map=work.data_map)
-    rows = connector.correct(seed, step.collection, params["column"], old=params["old"], new=params["new"])
+
+    def act() -> None:
+        connector.correct(seed, step.collection, params["column"], old=params["old"], new=params["new"])
+
+    rows = _change(work, connector, seed, was={params["column"]: params["old"]}, act=act)
     if rows:
-        CorrectionRecord.objects.filter(pk=record.pk).update(rows=record.rows + rows)
-    elif not record.rows:
+        CorrectionRecord.objects.filter(pk=record.pk).update(rows=rows)
+    else:
         record.delete()
-    return record.rows + rows
+    return rows
+
+
+def _change(
+    work: Work, connector: Connector, seed: Seed, *, was: Mapping[str, str | None], act: Callable[[], None]
+) -> int:
+    """Change what is as it `was`; how many records of those seen before no longer are.
+
+    What the system reports of the act would leave out what a worker changed that died before it could say so.
+    """
+    step = work.step
+    if not step.expected:
+        work.write(expected=connector.count_rows(seed, step.collection, was))
+    act()
+    return max(0, step.expected - connector.count_rows(seed, step.collection, was))
 
 
 def _withdraw_consent(work: Work) -> int:
@@ -502,21 +520,23 @@ def _close(work: Work) -> int:
         )
         return 0
     item = work.data_map.collections[work.step.collection]
-    return connect(item.system, work.data_map).set_fields(
-        add_links(work.matter.seed(now=work.now), system=item.system, data_map=work.data_map),
-        item.key,
-        match={},
-        values=item.close,
-        now=work.now,
-        only_empty=True,
-    )
+    connector = connect(item.system, work.data_map)
+    seed = add_links(work.matter.seed(now=work.now), system=item.system, data_map=work.data_map)
+
+    def act() -> None:
+        connector.set_fields(seed, item.key, match={}, values=item.close, now=work.now, only_empty=True)
+
+    return _change(work, connector, seed, was=dict.fromkeys(item.close), act=act)
 
 
-def _supplement(work: Work) -> int:
+def _pack(work: Work) -> int:
     try:
-        return packages.supplement(work)
+        return packages.pack(work)
     except Unavailable as error:
-        raise Postponed(str(error)) from None  # it may be away for days, which is no failure of the step
+        if work.step.attempts < packages.QUICK_TRIES:
+            raise
+        # It may be away for days, which is no failure of the step.
+        raise Postponed(str(error), wait=packages.AWAY, error=str(error)) from None
 
 
 def release_matter(request: Request) -> Matter | None:

@@ -119,7 +119,7 @@ def submit(*, request_id: UUID, now: datetime) -> Request:
     The systems are asked before the transaction begins; what they said then is kept with the request. Where it is not
     proved who asks, or that they may, nothing is asked: the request waits for its proof.
     """
-    request = Request.objects.select_related("filed_by").get(pk=request_id)
+    request = Request.objects.select_related("filed_by").prefetch_related("questions", "fees").get(pk=request_id)
     if request.state != State.DRAFT:
         return request
     kind = Kind(request.kind)

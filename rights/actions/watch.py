@@ -16,10 +16,11 @@ from rights.actions import exceptions, retention
 from rights.actions.fees import lapse_fees
 from rights.actions.handovers import watch_handovers
 from rights.actions.hold import report_orphans, schedule_releases
-from rights.actions.packages import expire_packages, sweep_files
+from rights.actions.packages import expire_packages, name_systems, sweep_files
 from rights.actions.proofs import watch_proofs
 from rights.actions.upkeep import keep_up
 from rights.actions.work import LEASE
+from rights.datamap import load_live_map
 from rights.kernel.calendar import DAY, Calendar
 from rights.kernel.clock import WARNING_DAYS, local_day
 from rights.kernel.states import State
@@ -33,6 +34,7 @@ log = structlog.get_logger(__name__)
 PAGE = 500
 HEARTBEAT = "tick"
 LAG = timedelta(hours=24)
+SUPPLEMENT_LATE = "supplement_late"
 ASK_FROM_MONTH = 10
 """The next year's days off are announced in autumn."""
 
@@ -43,6 +45,7 @@ def tick(*, now: datetime, dispatch: Callable[[Request], None]) -> dict[str, int
         # What has gone wrong by now is written down before anything moves on and hides it.
         "warned": lambda: watch_deadlines(now=now),
         "unchecked": lambda: watch_checks(now=now),
+        "lacking": lambda: watch_supplements(now=now),
         "uncharted": lambda: watch_calendar(now=now),
         "redated": lambda: retention.carry_out(now=now) + exceptions.carry_out(now=now),
         "released": lambda: len(schedule_releases(now=now)),
@@ -219,6 +222,30 @@ def watch_checks(*, now: datetime) -> int:
                     once=f"{since.isoformat()}:{user.pk}",
                     now=now,
                 )
+        found += 1
+    return found
+
+
+def watch_supplements(*, now: datetime) -> int:
+    """Raise an alarm, once a request, where a part of a package is still missing when the due date has passed."""
+    limit = ExpressionWrapper(F("request__started_on") + F("request__limit_days"), output_field=DateField())
+    lacking = Step.objects.filter(verb="supplement").exclude(state=Step.State.DONE).alias(limit=limit)
+    told = Event.objects.filter(request=OuterRef("request"), kind=SUPPLEMENT_LATE)
+    # Whatever lengthens a limit, it never ends before its calendar days are over.
+    late = lacking.filter(~Exists(told), limit__lt=local_day(now)).select_related("request")
+    calendar, data_map = load_calendar(), load_live_map()
+    found = 0
+    for step in late.prefetch_related("request__questions", "request__fees").order_by("id").iterator(PAGE):
+        due = due_of(step.request, now=now, calendar=calendar).on
+        if due >= local_day(now):
+            continue
+        with transaction.atomic():
+            if not _record_once(step.request, event=SUPPLEMENT_LATE, body={"due": due.isoformat()}, now=now):
+                continue
+            names = name_systems(step.params["systems"], data_map)
+            params = {"due": due.isoformat(), "zh": names.zh, "en": names.en}
+            for user in _supervisors():
+                notify(user=user, request=step.request, kind=SUPPLEMENT_LATE, params=params, once=str(user.pk), now=now)
         found += 1
     return found
 

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from rights.api import callbacks, receipts, staff, views
+from rights.api import callbacks, receipts, restrictions, staff, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
@@ -29,6 +29,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("desk/tasks/<uuid:pk>/told/", staff.ToldView.as_view(), name="api-task-told"),
     path("desk/tasks/<uuid:pk>/done/", staff.DoneView.as_view(), name="api-task-done"),
     path("desk/tasks/<uuid:pk>/return/", staff.ReturnView.as_view(), name="api-task-return"),
+    path("restricted/", restrictions.RestrictedView.as_view(), name="api-restricted"),
     path("callbacks/<str:party>/", callbacks.receive, name="api-callback"),
     re_path(r"^.*$", views.NothingHere.as_view(), name="api-nothing"),
 ]

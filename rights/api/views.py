@@ -49,6 +49,7 @@ HIDDEN_EVENTS = (
     "step_dead",
     "check_owed",
     "handover_late",
+    "supplement_late",
     "evidence",
     "told_again",
 )

@@ -197,6 +197,14 @@ class Snapshot(Protocol):
         """The same in pages, read as they are asked for: there may be millions. While it lasts the snapshot is open."""
         ...
 
+    def stream_restricted(self, policies: Mapping[str, Policy], collection: str) -> Iterator[list[Key]]:
+        """The keys of the records that may only be stored from now on, in pages."""
+        ...
+
+    def find_unflagged(self, policies: Mapping[str, Policy], collection: str, *, limit: int) -> list[Key]:
+        """Those of them that their system does not mark yet, in the order of their key."""
+        ...
+
     def read_values(self, collection: str, columns: Sequence[str]) -> list[tuple[Any, ...]]: ...
 
     def list_columns(self, collection: str, *, redact: Sequence[str]) -> tuple[Column, ...]:
@@ -218,6 +226,10 @@ class Connector(Protocol):
         """`patience`: after how many seconds a statement counts as not answered."""
         ...
 
+    def find_obstacles(self, collection: str) -> list[str]:
+        """The names of what may swallow or undo a change of the collection's records without a word."""
+        ...
+
     def erase_order(self) -> list[str]:
         """The system's collections: children before the parents they refer to, else what a row leads to before it."""
         ...
@@ -230,6 +242,14 @@ class Connector(Protocol):
         """Erase or mask those of `keys` that the policies still let go, in one transaction; how many it was."""
         ...
 
+    def flag(self, seed: Seed, policies: Mapping[str, Policy], collection: str, keys: Sequence[Key]) -> int:
+        """Mark those of `keys` that the policies still only store, in one transaction; how many it was."""
+        ...
+
+    def flag_again(self, collection: str, keys: Sequence[Key]) -> int:
+        """Mark rows whose mark a restored backup has lost; how many it was."""
+        ...
+
     def find_present(self, collection: str, keys: Sequence[Key]) -> list[Key]:
         """Those of `keys` that are there as they were (for a mask: not masked yet)."""
         ...
@@ -240,6 +260,10 @@ class Connector(Protocol):
 
     def erase_again(self, collection: str, keys: Sequence[Key]) -> int:
         """Erase or mask rows that a restored backup brought back; how many it was."""
+        ...
+
+    def count_rows(self, seed: Seed, collection: str, values: Mapping[str, str | None]) -> int:
+        """How many of the person's rows have these values, compared as text; None is an empty field."""
         ...
 
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int: ...

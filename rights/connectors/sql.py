@@ -42,10 +42,11 @@ from rights.connectors.sqlfates import (
     MASKED,
     OUTSIDE,
     RESTRICT,
+    RESTRICTED,
     Fates,
-    mask_value,
 )
 from rights.connectors.sqlgraph import Graph
+from rights.connectors.sqlmasks import is_masked, mask_values, masked
 from rights.connectors.sqlprepare import run
 from rights.connectors.sqlreach import BIND, Reach
 from rights.connectors.sqlservers import find_dialect
@@ -97,6 +98,13 @@ class SqlConnector:
     def dialect(self) -> Dialect:
         return self.graph.dialect
 
+    def find_obstacles(self, collection: str) -> list[str]:
+        with self._act() as connection:
+            found = self.dialect.find_obstacles(connection, self.graph.tables[collection])
+        # A statement that was prepared while a rule did nothing instead goes on doing nothing after the rule has gone.
+        self.engine.dispose()
+        return found
+
     def erase_order(self) -> list[str]:
         return self.graph.erase_order
 
@@ -108,18 +116,42 @@ class SqlConnector:
         reach = Reach(self.graph, seed, only=collection if self.graph.is_leaf(collection) else None)
 
         def statement() -> sa.Update | sa.Delete:
-            going = Fates(reach, policies).all()[collection]
-            table = self.graph.tables[collection]
-            columns = [table.c[name] for name in self.graph.key_columns(collection)]
-            lets_go = sa.select(*reach.keys_of(going, collection)).where(going.c.f == GO)
             masks = bool(self.graph.collections[collection].mask) and policies[collection].otherwise is Fate.MASK
             erasing = reach.change_chosen(self._erasing(collection, masks=masks), collection)
-            return self.dialect.change_found(erasing, columns, lets_go)
+            lets_go = _judged(reach, policies, collection, fates=(GO,))
+            return self.dialect.change_found(erasing, reach.table_keys(collection), lets_go)
 
         with self._act() as connection:
-            chosen = reach.bound_keys(collection, keys)
+            values = reach.bound_keys(collection, keys) | self._mask_values(collection)
             key = ("erase", collection)
-            return run(connection, reach, statement, *key, policies=policies.values(), values=chosen).rowcount
+            return run(connection, reach, statement, *key, policies=policies.values(), values=values).rowcount
+
+    def flag(self, seed: Seed, policies: Mapping[str, Policy], collection: str, keys: Sequence[Key]) -> int:
+        reach = Reach(self.graph, seed, only=collection if self.graph.is_leaf(collection) else None)
+
+        def statement() -> sa.Update:
+            stays = _judged(reach, policies, collection, fates=RESTRICTED)
+            flagging = reach.change_chosen(self._flagging(collection), collection)
+            return self.dialect.change_found(flagging, reach.table_keys(collection), stays)
+
+        with self._act() as connection:
+            values = reach.bound_keys(collection, keys)
+            key = ("flag", collection)
+            return run(connection, reach, statement, *key, policies=policies.values(), values=values).rowcount
+
+    def flag_again(self, collection: str, keys: Sequence[Key]) -> int:
+        reach = self._nobody()
+
+        def statement() -> sa.Update:
+            flagging = reach.change_chosen(self._flagging(collection), collection)
+            return flagging.where(~_is_flagged(self.graph, collection))
+
+        with self._act() as connection:
+            values = reach.bound_keys(collection, keys)
+            return run(connection, reach, statement, "flag again", collection, values=values).rowcount
+
+    def _flagging(self, collection: str) -> sa.Update:
+        return sa.update(self.graph.tables[collection]).values(dict(self.graph.collections[collection].flag))
 
     def find_present(self, collection: str, keys: Sequence[Key]) -> list[Key]:
         reach = self._nobody()
@@ -146,7 +178,7 @@ class SqlConnector:
             return reach.change_chosen(erasing, collection)
 
         with self._act() as connection:
-            values = reach.bound_keys(collection, keys)
+            values = reach.bound_keys(collection, keys) | self._mask_values(collection)
             return run(connection, reach, statement, "erase again", collection, values=values).rowcount
 
     def _nobody(self) -> Reach:
@@ -157,15 +189,35 @@ class SqlConnector:
         table = self.graph.tables[collection]
         keys = sa.select(*(table.c[name] for name in self.graph.key_columns(collection)))
         mask = self.graph.collections[collection].mask
-        same = [table.c[name].is_not_distinct_from(mask_value(table.c[name], how)) for name, how in mask.items()]
-        return keys.where(~sa.and_(*same)) if same else keys
+        done = [is_masked(table.c[name], how) for name, how in mask.items()]
+        return keys.where(~sa.and_(*done)) if done else keys
+
+    def _mask_values(self, collection: str) -> dict[str, bytes]:
+        return mask_values(self.graph.collections[collection].mask.values())
 
     def _erasing(self, collection: str, *, masks: bool) -> sa.Update | sa.Delete:
         table = self.graph.tables[collection]
         if not masks:
             return sa.delete(table)
         mask = self.graph.collections[collection].mask
-        return sa.update(table).values({name: mask_value(table.c[name], stated) for name, stated in mask.items()})
+        return sa.update(table).values({name: masked(table.c[name], how) for name, how in mask.items()})
+
+    def count_rows(self, seed: Seed, collection: str, values: Mapping[str, str | None]) -> int:
+        reach = Reach(self.graph, seed)
+        table = self.graph.tables[collection]
+        given = {name: f"{BIND}is_{i}" for i, name in enumerate(values)}
+
+        def statement() -> sa.Select[Any]:
+            same = (
+                sa.cast(table.c[name], sa.Text).is_not_distinct_from(sa.bindparam(bind, type_=sa.Text))
+                for name, bind in given.items()
+            )
+            return sa.select(sa.func.count()).select_from(table).where(reach.in_reach(collection), *same)
+
+        with self._act() as connection:
+            bound = {bind: values[name] for name, bind in given.items()}
+            found = run(connection, reach, statement, "count rows", collection, tuple(values), values=bound)
+            return int(found.scalar_one())
 
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int:
         """Write `new` where the person's rows still have `old`; a value changed meanwhile is left alone."""
@@ -422,6 +474,26 @@ class SqlSnapshot:
             if found:
                 return
 
+    def stream_restricted(self, policies: Mapping[str, Policy], collection: str) -> Iterator[list[Key]]:
+        def statement() -> sa.Select[Any]:
+            rows = Fates(self.reach, policies).all()[collection]
+            return sa.select(*self.reach.keys_of(rows, collection)).where(rows.c.f.in_(RESTRICTED))
+
+        rows = self._run(statement, "restricted", collection, policies=policies.values(), yield_per=KEYS_AT_ONCE)
+        with rows as found:
+            for page in found.partitions():
+                yield [tuple(row) for row in page]
+
+    def find_unflagged(self, policies: Mapping[str, Policy], collection: str, *, limit: int) -> list[Key]:
+        def statement() -> sa.Select[Any]:
+            table = self.graph.tables[collection]
+            keys = [table.c[name] for name in self.graph.key_columns(collection)]
+            stays = sa.tuple_(*keys).in_(_judged(self.reach, policies, collection, fates=RESTRICTED))
+            return sa.select(*keys).where(stays, ~_is_flagged(self.graph, collection)).order_by(*keys).limit(limit)
+
+        found = self._run(statement, "unflagged", collection, limit, policies=policies.values())
+        return [tuple(row) for row in found]
+
     def _is_referred_to(self, rows: Any, collection: str, pairs: Sequence[tuple[str, str]]) -> Any:
         child = self.graph.tables[collection].alias("child")
         links = [child.c[ours] == self.reach.column(rows, collection, theirs) for ours, theirs in pairs]
@@ -454,6 +526,20 @@ class SqlSnapshot:
         self.dialect.limit(self.connection, seconds=COPY_SECONDS)
         rows = partial(self._run, statement, "rows", collection, tuple(redact), form)
         return self.dialect.copy(self.connection, rows, shown, form=form, write=write)
+
+
+def _judged(reach: Reach, policies: Mapping[str, Policy], collection: str, *, fates: Sequence[int]) -> sa.Select[Any]:
+    """The keys of the person's rows of which one of these becomes by the policies."""
+    rows = Fates(reach, policies).all()[collection]
+    return sa.select(*reach.keys_of(rows, collection)).where(rows.c.f.in_(fates))
+
+
+def _is_flagged(graph: Graph, collection: str) -> sa.ColumnElement[bool]:
+    table = graph.tables[collection]
+    flag = graph.collections[collection].flag
+    return sa.and_(
+        *(table.c[name].is_not_distinct_from(sa.literal(value, table.c[name].type)) for name, value in flag.items())
+    )
 
 
 def _sum_fates(collection: str, counts: Iterable[Sequence[Any]], *, otherwise: Fate) -> list[FateCount]:
@@ -507,6 +593,11 @@ def _graph(system: str, digest: str, url: str, data_map: "_Unhashed") -> Graph:
             wrong.append(f"{item.key} has no column {', '.join(missing)} in the live database.")
         elif not graph.key_columns(item.key):
             wrong.append(f"{item.key} has no key: mark the fields that name a record as its primary_key.")
+        wrong += [
+            f"{item.key}.{name} cannot be masked as {mask} on {dialect.name}: {dialect.unmaskable[mask]}"
+            for name, mask in item.mask.items()
+            if mask in dialect.unmaskable
+        ]
     if wrong:
         raise Refused(" ".join(wrong))
     return graph
@@ -551,10 +642,13 @@ def _translated(system: str, dialect: Dialect) -> Iterator[None]:
             raise Refused(f"The system {system} refuses: constraint {trouble.constraint}.") from None
         if trouble.away:
             raise Unavailable(f"The system {system} cannot be reached ({trouble.code or 'no connection'}).") from None
+        if trouble.read_only:
+            raise Unavailable(
+                f"The system {system} is read-only ({trouble.code}): name the server that takes writes, or have this"
+                " one take them from the portal's role."
+            ) from None
         if trouble.late:
             raise Unavailable(f"The system {system} did not answer in time ({trouble.code}).") from None
-        raise Refused(
-            f"The system {system} refuses ({trouble.code or 'for an unknown reason'}){trouble.remedy}."
-        ) from None
+        raise Refused(f"The system {system} refuses ({trouble.numbered}){trouble.remedy}.") from None
     except SQLAlchemyError as error:
         raise Refused(f"The system {system} cannot be asked: {type(error).__name__}.") from None

@@ -98,13 +98,17 @@ class LiveReference:
 
 @dataclass(frozen=True)
 class LiveSchema:
-    """`references` are those of the whole database: what is erased here may pull on rows of another schema."""
+    """`references` are those of the whole database: what is erased here may pull on rows of another schema.
+
+    `read_only`: a standby, or a role or database that was made so.
+    """
 
     name: str
     database: str
     role: str
     exists: bool
     may_use: bool
+    read_only: bool
     other_schemas: tuple[str, ...]
     tables: Mapping[str, LiveTable]
     references: tuple[LiveReference, ...]
@@ -126,7 +130,8 @@ class LiveSchema:
 
 
 _SCHEMAS = """
-SELECT nspname, has_schema_privilege(oid, 'USAGE'), current_user, current_database() FROM pg_namespace
+SELECT nspname, has_schema_privilege(oid, 'USAGE'), current_user, current_database(),
+    pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean FROM pg_namespace
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1
 """
 _TABLES = """
@@ -204,8 +209,9 @@ def open_catalog(system: str) -> Iterator[Connection]:
     except DBAPIError as error:
         trouble = dialect.explain(error)
         if trouble.away or trouble.late or trouble.shut:
-            raise Unavailable(f"The system {system} does not answer ({trouble.code or 'no connection'}).") from None
-        raise Refused(f"The system {system} refuses to be looked at ({trouble.code}).") from None
+            said = trouble.numbered if trouble.code else "no connection"
+            raise Unavailable(f"The system {system} does not answer ({said}).") from None
+        raise Refused(f"The system {system} refuses to be looked at ({trouble.numbered}).") from None
     except SQLAlchemyError as error:
         raise Refused(f"The system {system} cannot be looked at: {type(error).__name__}.") from None
 
@@ -234,6 +240,7 @@ class _Reader:
             role=role,
             exists=self.schema in may_use,
             may_use=may_use.get(self.schema, False),
+            read_only=bool(schemas and schemas[0][4]),
             other_schemas=tuple(name for name in may_use if name != self.schema),
             tables=self._tables(indexes),
             references=self._references(indexes),

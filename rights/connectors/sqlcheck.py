@@ -3,6 +3,7 @@
 A fault keeps the map from being loaded; a warning is shown beside it.
 """
 
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,10 +17,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from rights.connectors.sqlcatalog import LiveColumn, LiveIndex, LiveReference, LiveSchema, LiveTable, TableName
 from rights.connectors.sqldialect import Dialect, Trouble
 from rights.connectors.sqlgrants import Rights, grant_table, is_erased_by_delete, needed_rights
+from rights.connectors.sqlmasks import mask_values, masked
 from rights.connectors.sqlremedies import Remedies, remedies_for
 from rights.connectors.sqlservers import dialect_of
 from rights.connectors.sqltypes import are_comparable, can_identify, fits, type_name
-from rights.datamap import Collection, DataMap, Edge, Predicate
+from rights.datamap import Collection, DataMap, Edge, Mask, Predicate
 from rights.datamap.parse import GOVERNANCE
 
 DATABASE = "(database)"
@@ -65,10 +67,11 @@ def edge_pairs(edge: Edge) -> tuple[tuple[str, str], ...]:
 def check_system(
     connection: Connection, live: LiveSchema, *, system: str, data_map: DataMap, dataset_file: str
 ) -> list[Finding]:
-    """Every finding about one system; masks are tried on a few rows in a transaction that is rolled back."""
-    checker = _Checker(live, system=system, data_map=data_map, dataset_file=dataset_file)
+    """Every finding about one system; masks and flags are tried on a few rows in a transaction that is rolled back."""
+    unmaskable = dialect_of(connection).unmaskable
+    checker = _Checker(live, system=system, data_map=data_map, dataset_file=dataset_file, unmaskable=unmaskable)
     found = list(checker.check())
-    return [*found, *_try_masks(connection, live, [item for item in checker.sound if item.mask])]
+    return [*found, *_try_changes(connection, live, [item for item in checker.sound if item.mask or item.flag])]
 
 
 def check_edges(data_map: DataMap, schemas: Mapping[str, LiveSchema]) -> Iterator[Finding]:
@@ -95,8 +98,17 @@ def check_edges(data_map: DataMap, schemas: Mapping[str, LiveSchema]) -> Iterato
 
 
 class _Checker:
-    def __init__(self, live: LiveSchema, *, system: str, data_map: DataMap, dataset_file: str) -> None:
+    def __init__(
+        self,
+        live: LiveSchema,
+        *,
+        system: str,
+        data_map: DataMap,
+        dataset_file: str,
+        unmaskable: Mapping[Mask, str],
+    ) -> None:
         self.live = live
+        self.unmaskable = unmaskable
         self.remedies = remedies_for(live)
         self.map = data_map
         self.system = system
@@ -111,6 +123,10 @@ class _Checker:
             near = _near(self.live.name, self.live.other_schemas) or "Correct the name."
             yield Finding("fault", GOVERNANCE, key, f"The database has no schema {self.live.name}.", near)
             return
+        if self.live.read_only:
+            remedy = f"Name the server that takes writes, or {self.remedies.take_writes(self.live.role)}"
+            reason = f"The database is read-only for {self.live.role}: nothing could be erased."
+            yield Finding("fault", DATABASE, self.live.database, reason, remedy)
         if not self.live.may_use:
             grant = self.remedies.grant_use(self.live.name, self.live.role)
             yield Finding("fault", DATABASE, self.live.name, f"{self.live.role} may not use the schema.", grant)
@@ -122,10 +138,14 @@ class _Checker:
             if table.unworkable:
                 yield Finding("fault", GOVERNANCE, f"collections.{item.key}", table.unworkable, "")
                 continue
-            parts = (self._columns, self._key, self._kind, self._rights, self._masks)
+            parts = (self._columns, self._key, self._kind, self._rights, self._masks, self._flags)
             found = [finding for part in parts for finding in part(item, table)]
             yield from found
-            if self.live.may_use and all(finding.severity == "warning" for finding in found):
+            if (
+                self.live.may_use
+                and not self.live.read_only
+                and all(finding.severity == "warning" for finding in found)
+            ):
                 self.sound.append(item)
         yield from self._predicates()
         yield from self._references()
@@ -193,9 +213,10 @@ class _Checker:
         elif is_erased_by_delete(item) and not table.lets_delete:
             reason = "is a view that nothing can be deleted from."
             yield Finding("fault", GOVERNANCE, f"{key}.erase", reason, "Plan the table behind it.")
-        elif item.mask and not table.lets_change:
+        elif (item.mask or item.flag) and not table.lets_change:
             reason = "is a view that nothing can be changed in."
-            yield Finding("fault", GOVERNANCE, f"{key}.erase", reason, "Plan the table behind it.")
+            where = f"{key}.erase" if item.mask else f"{key}.restrict"
+            yield Finding("fault", GOVERNANCE, where, reason, "Plan the table behind it.")
 
     def _rights(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
         where = f"{table.schema}.{table.name}"
@@ -222,12 +243,24 @@ class _Checker:
                 grant_table(lacking, self.live, item.name, role=self.live.role),
             )
 
+    def _flags(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
+        for name, value in item.flag.items():
+            column = table.columns.get(name)
+            for reason, remedy in _against_mask(column, Mask("constant", value)) if column else ():
+                yield Finding("fault", GOVERNANCE, f"collections.{item.key}.restrict", f"{name} {reason}", remedy)
+
     def _masks(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
         key = f"collections.{item.key}.erase"
-        for name, stated in item.mask.items():
+        for name, mask in item.mask.items():
             column = table.columns.get(name)
-            for reason, remedy in _against_mask(column, _masked_with(stated)) if column else ():
+            for reason, remedy in _against_mask(column, mask) if column else ():
                 yield Finding("fault", GOVERNANCE, f"{key}.{name}", f"{name} {reason}", remedy)
+            if mask in self.unmaskable:
+                reason = f"{name} cannot be masked as {mask} there: {self.unmaskable[mask]}"
+                yield Finding("fault", GOVERNANCE, f"{key}.{name}", reason, "")
+            if mask.kind == "hash" and name in item.guessable:
+                reason = f"{name} is of a kind whose values can be tried out one by one: its hash hides nothing."
+                yield Finding("warning", GOVERNANCE, f"{key}.{name}", reason, f"Write {name}: {{pseudonym: {name}}}.")
             if name in table.primary_key:
                 reason = f"{name} is part of the primary key."
                 yield Finding("fault", GOVERNANCE, f"{key}.{name}", reason, "Mask other fields, or delete the record.")
@@ -237,22 +270,32 @@ class _Checker:
 
     def _collision(self, item: Collection, table: LiveTable, index: LiveIndex) -> Iterator[Finding]:
         """A second record masked with the same value, where the index lets a value be there once."""
-        masked = [name for name in index.columns if name and name in item.mask]
+        names = [name for name in index.columns if name and name in item.mask]
         rest = {name for name in index.columns if name not in item.mask}
-        values = [_masked_with(item.mask[name]) for name in masked]
-        if not masked or (index.nulls_distinct and None in values):
+        masks = [item.mask[name] for name in names]
+        if not names or (index.nulls_distinct and any(mask.kind == "null" for mask in masks)):
             return
         if None not in rest and any(
             other.unique and not other.partial and None not in other.columns and set(other.columns) <= rest
             for other in table.indexes
         ):
             return
+        where, listed = f"collections.{item.key}.erase.{names[0]}", ", ".join(names)
+        if all(mask.keeps_apart for mask in masks):
+            yield Finding(
+                "warning",
+                GOVERNANCE,
+                where,
+                f"{listed} must be unique ({index.name}); a value that comes back could not be masked.",
+                'Mask it with "null" where the column allows it, or delete the record.',
+            )
+            return
         yield Finding(
             "warning" if index.partial else "fault",
             GOVERNANCE,
-            f"collections.{item.key}.erase.{masked[0]}",
-            f"{', '.join(masked)} must be unique ({index.name}); a second record could not be masked with it.",
-            'Mask it with "null" where the column allows it, or delete the record.',
+            where,
+            f"{listed} must be unique ({index.name}); a second record could not be masked with it.",
+            'Mask it with "null" where the column allows it, with a pseudonym, or delete the record.',
         )
 
     def _predicates(self) -> Iterator[Finding]:
@@ -421,28 +464,37 @@ def _triples(predicates: Sequence[Predicate]) -> list[tuple[str, str, Any]]:
 # --- masks
 
 
-def _masked_with(stated: Any) -> Any:
-    return stated["constant"] if isinstance(stated, Mapping) else None
+_WORDS = {"hash": "a hash", "pseudonym": "a pseudonym", "format": "a number"}
 
 
-def _against_mask(column: LiveColumn, value: Any) -> Iterator[tuple[str, str]]:
+def _against_mask(column: LiveColumn, mask: Mask) -> Iterator[tuple[str, str]]:
+    type_ = column.type
+    is_text = isinstance(type_, sa.String) and not isinstance(type_, sa.Enum)
+    room = type_.length if isinstance(type_, sa.String) and is_text else None
+    known = not isinstance(type_, sa.types.NullType)  # of what is not known, the trial will tell
     if column.computed:
-        yield "is computed by the database and cannot be written.", "Mask the columns that it is computed from."
-        return
-    if value is None:
+        yield "is computed by the database and cannot be written.", "Name the columns that it is computed from."
+    elif mask.kind == "null":
         if not column.nullable:
             yield "may not be null.", "Mask it with {constant: …}, or delete the record."
-        return
-    if not fits(value, column.type):
-        yield f"is of type {type_name(column.type)}, which the constant {value!r} does not fit.", "Correct it."
-    elif isinstance(column.type, sa.String) and not isinstance(column.type, sa.Enum):
-        length = column.type.length
-        if length is not None and len(str(value)) > length:
-            yield f"holds {length} characters, the constant has {len(str(value))}.", "Shorten the constant."
+    elif mask.kind == "constant":
+        if not fits(mask.value, type_):
+            yield f"is of type {type_name(type_)}, which the constant {mask.value!r} does not fit.", "Correct it."
+        elif room is not None and len(str(mask.value)) > room:
+            yield f"holds {room} characters, the constant has {len(str(mask.value))}.", "Shorten the constant."
+    elif mask.kind == "date":
+        if known and not isinstance(type_, sa.Date | sa.DateTime):
+            yield f"is of type {type_name(type_)}, which holds no date.", 'Mask it with "null" or {constant: …}.'
+    elif known and not is_text:
+        reason = f"is of type {type_name(type_)}, and {_WORDS[mask.kind]} is written as text."
+        yield reason, 'Mask it with "null" or {constant: …}.'
+    elif room is not None and room < mask.length:
+        reason = f"holds {room} characters, {_WORDS[mask.kind]} ({mask}) has {mask.length}."
+        yield reason, f'Widen the column to {mask.length}, or mask it with "null" or {{constant: …}}.'
 
 
-def _try_masks(connection: Connection, live: LiveSchema, items: Sequence[Collection]) -> list[Finding]:
-    """Mask a few rows of each collection for a moment: only the database itself knows its CHECKs and triggers."""
+def _try_changes(connection: Connection, live: LiveSchema, items: Sequence[Collection]) -> list[Finding]:
+    """Mask and flag a few rows of each collection for a moment: only the database knows its CHECKs and triggers."""
     found: list[Finding] = []
     if not items:
         return found
@@ -450,35 +502,72 @@ def _try_masks(connection: Connection, live: LiveSchema, items: Sequence[Collect
     with dialect.act(connection, seconds=TRIAL_SECONDS) as connection:
         dialect.prepare_trial(connection)
         for item in items:
-            try:
-                with connection.begin_nested():
-                    connection.execute(_trial(item, live.tables[item.name], dialect))
-            except (DBAPIError, SQLAlchemyError) as error:
-                found.append(_refusal(item, error, dialect))
+            found += _try_mask(connection, live.tables[item.name], item)
+            found += _try_flag(connection, live.tables[item.name], item)
         connection.rollback()
     return found
 
 
-def _trial(item: Collection, live: LiveTable, dialect: Dialect) -> sa.Update:
+def _try_mask(connection: Connection, live: LiveTable, item: Collection) -> Iterator[Finding]:
+    """What the database says against masking a record; of several fields, those that it refuses alone are named."""
+    trouble = _refused(connection, live, item, item.mask) if item.mask else None
+    if trouble is None:
+        return
+    alone = {name: _refused(connection, live, item, {name: mask}) for name, mask in item.mask.items()}
+    refused = {name: why for name, why in alone.items() if why is not None}
+    if not refused or trouble.late:
+        yield _refusal(item, trouble)
+    for name, why in refused.items() if not trouble.late else ():
+        yield _refusal(item, why, name)
+
+
+def _try_flag(connection: Connection, live: LiveTable, item: Collection) -> Iterator[Finding]:
+    flag = {name: Mask("constant", value) for name, value in item.flag.items()}
+    trouble = _refused(connection, live, item, flag) if flag else None
+    if trouble is not None and not trouble.late:
+        reason = f"The database refuses the flag ({_by(trouble)})."
+        yield Finding("fault", GOVERNANCE, f"collections.{item.key}.restrict", reason, "Use another field or value.")
+
+
+def _refused(connection: Connection, live: LiveTable, item: Collection, masks: Mapping[str, Mask]) -> Trouble | None:
+    dialect = dialect_of(connection)
+    try:
+        with connection.begin_nested():
+            # Nothing of it stays, so a key of the moment will do.
+            values = mask_values(masks.values(), key_of=lambda _: secrets.token_bytes(32))
+            connection.execute(_trial(item, live, masks, dialect), values)
+    except DBAPIError as error:
+        return dialect.explain(error)
+    except SQLAlchemyError as error:
+        return Trouble(type(error).__name__)
+    return None
+
+
+def _trial(item: Collection, live: LiveTable, masks: Mapping[str, Mask], dialect: Dialect) -> sa.Update:
     columns = {name: column.type for name, column in live.columns.items()}
     keys = live.primary_key or stated_key(item)
     table = sa.table(live.name, *(sa.column(name, type_) for name, type_ in columns.items()), schema=live.schema)
     some = table.alias("some")
     chosen = sa.select(*(some.c[name] for name in keys)).limit(TRIED_ROWS)
-    values = {name: _masked_with(stated) for name, stated in item.mask.items()}
+    values = {name: masked(table.c[name], mask) for name, mask in masks.items()}
     return dialect.change_found(sa.update(table), [table.c[name] for name in keys], chosen).values(values)
 
 
-def _refusal(item: Collection, error: SQLAlchemyError, dialect: Dialect) -> Finding:
+def _by(trouble: Trouble) -> str:
+    return f"the constraint {trouble.constraint}" if trouble.constraint else trouble.numbered
+
+
+def _refusal(item: Collection, trouble: Trouble, field: str = "") -> Finding:
     """What the database said, without the values that its message quotes."""
-    trouble = dialect.explain(error) if isinstance(error, DBAPIError) else Trouble(type(error).__name__)
     key = f"collections.{item.key}.erase"
     if trouble.late:
         reason = f"The mask could not be tried: the rows of {item.key} are busy ({trouble.code})."
         return Finding("warning", GOVERNANCE, key, reason, "Check again when the system is quiet.")
-    by = f"the constraint {trouble.constraint}" if trouble.constraint else trouble.code
-    reason = f"The database refuses the mask ({by})."
-    return Finding("fault", GOVERNANCE, key, reason, "Mask other fields, or use another constant.")
+    if not field:
+        reason = f"The database refuses the mask ({_by(trouble)})."
+        return Finding("fault", GOVERNANCE, key, reason, "Mask other fields, or in another way.")
+    reason = f"The database refuses the mask of {field}, {item.mask[field]} ({_by(trouble)})."
+    return Finding("fault", GOVERNANCE, f"{key}.{field}", reason, f"Mask {field} in another way, or leave it out.")
 
 
 # --- coverage

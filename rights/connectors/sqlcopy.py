@@ -1,9 +1,11 @@
 """Rows as the text of a file, written by the database itself: COPY, so that a million rows cost no object a row here.
 
-Redaction and the form of each value are part of the statement. SQLAlchemy compiles it and binds its values as it does
-any other; only how the cursor is asked differs (the event `do_execute`).
+Redaction and the form of each value are part of the statement. SQLAlchemy compiles it as it does any other; only how
+the cursor is asked differs (the event `do_execute`). COPY takes no parameters: written into its text, a person's
+identities would stand in the server's list of what runs and in its log. They are settings of the transaction instead.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,8 @@ _KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...] = (
     (sa.DateTime, "datetime"),
     (sa.Date, "date"),
 )
+_PLACE = re.compile(r"%%|%\(([^)]+)\)s(::)?")
+"""In a compiled statement: a percent sign, or a parameter's place, mostly with its type after it."""
 
 
 @dataclass
@@ -46,7 +50,8 @@ def copy_out(cursor: Any, statement: str, parameters: Any, context: Any) -> bool
     block = bytearray()
     # By a cursor of its own: SQLAlchemy would take what COPY says of its columns for rows to be fetched.
     with cursor.connection.cursor() as reader:
-        with reader.copy(f"COPY ({statement}) TO STDOUT ({_FORMATS[copy.form]})", parameters) as rows:
+        bound = _bind(reader, statement, parameters, context)
+        with reader.copy(f"COPY ({bound}) TO STDOUT ({_FORMATS[copy.form]})", parameters) as rows:
             for row in rows:
                 block += row
                 if len(block) >= BLOCK:
@@ -56,6 +61,40 @@ def copy_out(cursor: Any, statement: str, parameters: Any, context: Any) -> bool
     if block:
         copy.write(bytes(block))
     return True
+
+
+def _bind(cursor: Any, statement: str, parameters: Mapping[str, Any], context: Any) -> str:
+    """The statement with its parameters as settings of the transaction.
+
+    A setting is stable: the planner reads it as it does a constant, and an index serves. What has no type that can be
+    named, or no value, stays a parameter.
+    """
+    settings: dict[str, str] = {}
+
+    def place(found: re.Match[str]) -> str:
+        name, typed = found.groups()
+        type_ = "" if typed or name is None else _type_of(name, context)
+        if name is None or type_ is None or parameters[name] is None:
+            return found[0]
+        setting = settings.setdefault(name, f"portal.bound_{len(settings)}")
+        return f"current_setting('{setting}')::{type_}"
+
+    bound = _PLACE.sub(place, statement)
+    if settings:
+        chosen = ", ".join(f"set_config('{setting}', %s::text, true)" for setting in settings.values())
+        cursor.execute(f"SELECT {chosen}", [parameters[name] for name in settings])
+    return bound
+
+
+def _type_of(name: str, context: Any) -> str | None:
+    """What PostgreSQL calls a parameter's type, without bounds: a cast must neither cut nor round a value."""
+    bind = context.compiled.binds.get(name)
+    if bind is None or isinstance(bind.type, sa.types.NullType):
+        return None
+    if isinstance(bind.type, sa.Numeric):
+        return "NUMERIC"
+    type_ = str(context.dialect.type_compiler_instance.process(bind.type))
+    return None if "(" in type_ else type_
 
 
 def write_plainly(connection: Connection) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.sql.functions import FunctionElement, GenericFunction, ReturnTyp
 from sqlalchemy.sql.selectable import CTE, FromClause
 
 from rights.connectors.base import Form
+from rights.datamap import Mask
 
 Changing = TypeVar("Changing", bound=DMLWhereBase)
 CANONICAL_INTEGER = "^(0|-?[1-9][0-9]{0,17})"
@@ -30,21 +31,32 @@ CANONICAL_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 @dataclass(frozen=True)
 class Trouble:
-    """What an error of a database says. `away`: it cannot be reached, or is full or stopping. `late`: it was stopped
-    as it took too long, or ran into somebody else. `shut`: it lets nobody in by this address (password, database).
-    `remedy` is for the owner of the database. None holds a value."""
+    """What an error of a database says; none of it holds a value.
+
+    `code`: its number, of the given sort; empty where it has none. `away`: it cannot be reached, or is full or
+    stopping. `late`: it was stopped as it took too long, or ran into somebody else. `shut`: it lets nobody in by this
+    address (password, database). `remedy`: for the owner of the database.
+    """
 
     code: str
+    sort: str = "error"
     constraint: str = ""
     away: bool = False
     late: bool = False
+    read_only: bool = False
     shut: bool = False
     remedy: str = ""
+
+    @property
+    def numbered(self) -> str:
+        return f"{self.sort} {self.code or 'unknown'}"
 
 
 class Dialect(Protocol):
     name: str
     """What people call the make."""
+    unmaskable: Mapping[Mask, str]
+    """Masks that it cannot work out, each with what to do instead."""
 
     # --- connections
 
@@ -72,6 +84,10 @@ class Dialect(Protocol):
 
     def prepare_survey(self, connection: Connection) -> None:
         """Hundreds of thousands of lines are about to be sorted and all of them fetched."""
+        ...
+
+    def find_obstacles(self, connection: Connection, table: sa.Table) -> list[str]:
+        """The names of what may swallow or undo a change of a table's rows without a word."""
         ...
 
     def explain(self, error: DBAPIError) -> Trouble: ...
@@ -209,6 +225,86 @@ class months_after_next_january(FunctionElement[Any]):  # noqa: N801
 
     type = sa.Date()
     inherit_cache = True
+
+
+class is_written(FunctionElement[bool]):  # noqa: N801
+    """Whether a text is as a pattern has it, byte for byte: a column's own order of letters may have another notion of
+    a to f, or allow no pattern at all."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+class sha256_hex(FunctionElement[str]):  # noqa: N801
+    """SHA-256 of a text in UTF-8, in hexadecimal."""
+
+    type = sa.Text()
+    inherit_cache = True
+
+
+class hmac_hex(FunctionElement[str]):  # noqa: N801
+    """HMAC-SHA-256 of a text in UTF-8, in hexadecimal, by the two padded blocks of its key (RFC 2104)."""
+
+    type = sa.Text()
+    inherit_cache = True
+
+
+class number_of_hex(FunctionElement[int]):  # noqa: N801
+    """15 hexadecimal digits as a number that is not negative."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+class first_of_month(FunctionElement[Any]):  # noqa: N801
+    """The first day of a day's month; of a moment, in Shanghai."""
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+class first_of_year(first_of_month):  # noqa: N801
+    """The first day of a day's year."""
+
+    inherit_cache = True
+
+
+@compiles(is_written)
+def _is_written(element: is_written, compiler: SQLCompiler, **kw: Any) -> str:
+    text, pattern = element.clauses
+    return compiler.process(text.collate("C").regexp_match(pattern), **kw)
+
+
+@compiles(sha256_hex)
+def _sha256_hex(element: sha256_hex, compiler: SQLCompiler, **kw: Any) -> str:
+    (text,) = (compiler.process(each, **kw) for each in element.clauses)
+    return f"encode(sha256(convert_to({text}, 'UTF8')), 'hex')"
+
+
+@compiles(hmac_hex)
+def _hmac_hex(element: hmac_hex, compiler: SQLCompiler, **kw: Any) -> str:
+    text, inner, outer = (compiler.process(each, **kw) for each in element.clauses)
+    return f"encode(sha256({outer} || sha256({inner} || convert_to({text}, 'UTF8'))), 'hex')"
+
+
+@compiles(number_of_hex)
+def _number_of_hex(element: number_of_hex, compiler: SQLCompiler, **kw: Any) -> str:
+    (digits,) = (compiler.process(each, **kw) for each in element.clauses)
+    return f"CAST(CAST('x' || {digits} AS BIT(60)) AS BIGINT)"
+
+
+@compiles(first_of_month)
+def _first_day(element: first_of_month, compiler: SQLCompiler, **kw: Any) -> str:
+    (column,) = element.clauses
+    unit = sa.literal_column("'year'" if isinstance(element, first_of_year) else "'month'", sa.Text())
+    if isinstance(column.type, sa.DateTime) and column.type.timezone:
+        zone = sa.literal_column("'Asia/Shanghai'", sa.Text())
+        return compiler.process(sa.func.date_trunc(unit, column, zone), **kw)
+    plain = sa.func.date_trunc(unit, sa.cast(column, sa.DateTime()))
+    return compiler.process(sa.cast(plain, column.type), **kw)
 
 
 @compiles(months_after)

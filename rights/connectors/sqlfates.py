@@ -16,6 +16,7 @@ from sqlalchemy.sql.selectable import CTE, FromClause
 from rights.connectors.base import Policy
 from rights.connectors.sqldialect import bool_or, greatest, months_after, months_after_next_january
 from rights.connectors.sqlgraph import Graph, Origin
+from rights.connectors.sqlmasks import is_masked
 from rights.connectors.sqlreach import Reach, typed_value
 from rights.datamap import Collection, Edge
 from rights.kernel.plan import Fate
@@ -32,6 +33,9 @@ FIXED = {
     Fate.RESTRICT: RESTRICT,
     Fate.REFUSE: REFUSE,
 }
+RESTRICTED = (HOLD, RESTRICT)
+"""Fates of rows that may only be stored from now on (PIPL art. 47): their period runs, or they are hard to erase. Not
+of those whose period has not begun: they are in use."""
 _STAYS_OPEN = (OUTSIDE, HOLD_OPEN, KEEP, RESTRICT, REFUSE)
 
 
@@ -106,8 +110,7 @@ class Fates:
         going = sa.literal(GO) if policy.otherwise in {Fate.ERASE, Fate.MASK} else sa.literal(FIXED[policy.otherwise])
         cases: list[tuple[Any, Any]] = []
         if item.mask and policy.otherwise is Fate.MASK:
-            columns = [(reach.column(own, collection, name), how) for name, how in item.mask.items()]
-            masked = (column.is_not_distinct_from(mask_value(column, how)) for column, how in columns)
+            masked = (is_masked(reach.column(own, collection, name), mask) for name, mask in item.mask.items())
             cases.append((sa.and_(*masked), MASKED))
         if outside := self._outside(own, item):
             cases.append((sa.or_(*outside), OUTSIDE))
@@ -543,10 +546,3 @@ def release_day(trigger: ColumnElement[Any], rule: Rule) -> ColumnElement[Any]:
     """The last day held, as `kernel.retention.last_day` has it: databases add months by the same rule."""
     later = months_after_next_january if rule.count is Count.NEXT_JANUARY else months_after
     return later(trigger, duration_months(rule.duration))
-
-
-def mask_value(column: ColumnElement[Any], stated: Any) -> ColumnElement[Any]:
-    """What a masked column holds: the stated constant, or nothing."""
-    if isinstance(stated, Mapping):
-        return sa.literal(stated["constant"], column.type)
-    return sa.null()

@@ -32,7 +32,7 @@ def needed_rights(item: Collection, data_map: DataMap, live: LiveSchema) -> Righ
         if all(schema == live.name and f"{item.system}.{name}" in data_map.collections for schema, name in ends):
             read |= set(reference.columns) if reference.child == mine else set()
             read |= set(reference.parent_columns) if reference.parent == mine else set()
-    change = {*item.mask, *item.close}
+    change = {*item.mask, *item.close, *item.flag}
     for correction in data_map.corrections.values():
         change |= {column for collection, column in correction.fields if collection == item.key}
     for consent in data_map.consents.values():

@@ -81,6 +81,7 @@ class _Reader:
             other_schemas=tuple(name for name in names if name != self.schema),
             tables=self._tables(indexes) if exists else {},
             references=self._references(indexes),
+            read_only=bool(self.connection.execute(sa.text("SELECT @@read_only")).scalar_one()),
             make="mariadb",
         )
 
@@ -124,8 +125,10 @@ class _Reader:
         none_of_it = sa.delete(sa.table(table, schema=self.schema)).where(sa.text("1 = 0"))
         try:
             self.connection.exec_driver_sql(f"EXPLAIN {none_of_it.compile(dialect=self.connection.dialect)}", {})
-        except DBAPIError:
-            return False
+        except DBAPIError as error:
+            return (
+                not MariaDB().explain(error).remedy
+            )  # what else refuses, such as a server that is read-only, is no right
         return True
 
     def _columns(self) -> dict[str, dict[str, LiveColumn]]:

@@ -31,12 +31,19 @@ from rights.connectors.sqldialect import (
     Changing,
     Trouble,
     bool_or,
+    first_of_month,
+    first_of_year,
     greatest,
+    hmac_hex,
+    is_written,
     months_after,
     months_after_next_january,
+    number_of_hex,
+    sha256_hex,
     subquery_of,
 )
 from rights.connectors.sqltypes import BINARY
+from rights.datamap import Mask
 
 OLDEST = (10, 6)
 BLOCK = 64 * 1024
@@ -64,10 +71,15 @@ _CONSTRAINT = re.compile(r"CONSTRAINT `((?:[^`]|``)+)`")
 """In whatever language the message is, this is the table's own definition."""
 _BREAKS_CONSTRAINT = frozenset({1216, 1217, 1451, 1452, 1557, 1761, 1762, 4025})
 _REPEATS = frozenset({1062, 1169, 1586})
+_TRIGGERS = sa.text("""
+SELECT trigger_name FROM information_schema.triggers
+WHERE event_object_schema = :schema AND event_object_table = :table AND event_manipulation <> 'INSERT' ORDER BY 1
+""")
 
 
 class MariaDB:
     name = "MariaDB"
+    unmaskable: Mapping[Mask, str] = {Mask("format", "resident_id"): "mask it by a pseudonym, or with null."}
 
     def open_engine(self, address: URL, *, connect_seconds: int, **options: Any) -> Engine:
         arguments = {"connect_timeout": connect_seconds, "program_name": "privacy-portal", "init_command": _SESSION}
@@ -103,10 +115,14 @@ class MariaDB:
     def prepare_survey(self, connection: Connection) -> None:
         connection.execute(sa.text("SET SESSION sort_buffer_size = 67108864"))
 
+    def find_obstacles(self, connection: Connection, table: sa.Table) -> list[str]:
+        """Triggers that refuse by a signal are told by their error; these may undo."""
+        return list(connection.execute(_TRIGGERS, {"schema": table.schema, "table": table.name}).scalars())
+
     def explain(self, error: DBAPIError) -> Trouble:
         arguments: Sequence[Any] = getattr(error.orig, "args", ()) or ()
         number = arguments[0] if arguments and isinstance(arguments[0], int) else 0
-        code = f"error {number}" if number else ""
+        code = str(number) if number else ""
         said = str(arguments[1]) if len(arguments) > 1 else ""
         if number in _BREAKS_CONSTRAINT and (named := _CONSTRAINT.search(said)):
             return Trouble(code, constraint=named[1].replace("``", "`"))
@@ -114,9 +130,7 @@ class MariaDB:
             # The message quotes the value before the key, and the value may hold anything.
             return Trouble(code, constraint=re.sub(r".*'([^']*)'\Z", r"\1", said, flags=re.DOTALL) or "(unique)")
         remedy = ""
-        if number in _READ_ONLY:
-            remedy = ": it is read-only. Name the server that takes writes, then try again"
-        elif number in _NOT_ALLOWED:
+        if number in _NOT_ALLOWED:
             remedy = ": the portal's role may not do this. Grant it what manage.py datamap grants lists, then try again"
         # The driver numbers nothing where it was never connected, or is cut off in the middle of an answer.
         unnumbered = not number and isinstance(error, OperationalError | InterfaceError)
@@ -124,6 +138,7 @@ class MariaDB:
             code,
             away=unnumbered or number in _AWAY or number in _SHUT,
             late=number in _LATE,
+            read_only=number in _READ_ONLY,
             shut=number in _SHUT,
             remedy=remedy,
         )
@@ -468,3 +483,38 @@ def _months_after(element: months_after, compiler: SQLCompiler, **kw: Any) -> st
 def _months_after_next_january(element: months_after_next_january, compiler: SQLCompiler, **kw: Any) -> str:
     day, months = (compiler.process(each, **kw) for each in element.clauses)
     return f"(MAKEDATE(YEAR({day}) + 1, 1) + INTERVAL {months} MONTH - INTERVAL 1 DAY)"
+
+
+@compiles(is_written, "mariadb")
+def _is_written(element: is_written, compiler: SQLCompiler, **kw: Any) -> str:
+    """Its $ would let pass a line break at the end."""
+    text, pattern = element.clauses
+    shape = sa.func.concat("(?-i)", sa.func.left(pattern, sa.func.char_length(pattern) - 1), "\\z")
+    return compiler.process(_widened(text).collate("utf8mb4_bin").regexp_match(shape), **kw)
+
+
+@compiles(sha256_hex, "mariadb")
+def _sha256_hex(element: sha256_hex, compiler: SQLCompiler, **kw: Any) -> str:
+    (text,) = (compiler.process(each, **kw) for each in element.clauses)
+    return f"SHA2(CONVERT({text} USING utf8mb4), 256)"
+
+
+@compiles(hmac_hex, "mariadb")
+def _hmac_hex(element: hmac_hex, compiler: SQLCompiler, **kw: Any) -> str:
+    text, inner, outer = (compiler.process(each, **kw) for each in element.clauses)
+    value = f"CAST(CONVERT({text} USING utf8mb4) AS BINARY)"
+    return f"SHA2(CONCAT({outer}, UNHEX(SHA2(CONCAT({inner}, {value}), 256))), 256)"
+
+
+@compiles(number_of_hex, "mariadb")
+def _number_of_hex(element: number_of_hex, compiler: SQLCompiler, **kw: Any) -> str:
+    (digits,) = (compiler.process(each, **kw) for each in element.clauses)
+    return f"CAST(CONV({digits}, 16, 10) AS SIGNED)"
+
+
+@compiles(first_of_month, "mariadb")
+def _first_day(element: first_of_month, compiler: SQLCompiler, **kw: Any) -> str:
+    (column,) = (compiler.process(each, **kw) for each in element.clauses)
+    day = f"CAST({column} AS DATE)"
+    passed = "DAYOFYEAR" if isinstance(element, first_of_year) else "DAYOFMONTH"
+    return f"({day} - INTERVAL ({passed}({day}) - 1) DAY)"

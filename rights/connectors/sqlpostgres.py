@@ -14,6 +14,7 @@ from sqlalchemy.sql.selectable import CTE
 from rights.connectors import sqlcopy
 from rights.connectors.base import Form
 from rights.connectors.sqldialect import CANONICAL_INTEGER, CANONICAL_UUID, Changing, Trouble
+from rights.datamap import Mask
 
 BIND_ROWS = 10_000
 """How many rows of ours are bound as one array a column."""
@@ -22,10 +23,21 @@ _AWAY = frozenset({"08", "53", "57"})
 _LATE = frozenset({"40001", "40P01", "55P03", "57014"})
 """Two that ran into each other, which may be tried again, and what was stopped as it took too long."""
 _LIMITS = sa.text("SELECT set_config('statement_timeout', :timeout, true), set_config('row_security', 'off', true)")
+_READ_ONLY = "25006"
+"""For a while, as a rule: the other server takes over, or the maintenance ends."""
+_OBSTACLES = sa.text("""
+SELECT named.name FROM (
+    SELECT tgrelid, tgname::text FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 24 <> 0
+    UNION ALL SELECT ev_class, rulename::text FROM pg_rewrite WHERE ev_type IN ('2', '4')) named (relation, name)
+JOIN pg_class c ON c.oid = named.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = :schema AND c.relname = :table ORDER BY 1
+""")
+"""Triggers (8 and 16: of DELETE and UPDATE) and rules (2 and 4: of UPDATE and DELETE) of a table."""
 
 
 class PostgreSQL:
     name = "PostgreSQL"
+    unmaskable: Mapping[Mask, str] = {}
 
     def open_engine(self, address: URL, *, connect_seconds: int, **options: Any) -> Engine:
         arguments = {"connect_timeout": connect_seconds, "application_name": "privacy-portal"}
@@ -42,8 +54,9 @@ class PostgreSQL:
 
     @contextmanager
     def act(self, connection: Connection, *, seconds: float) -> Iterator[Connection]:
-        # A pooled connection may come back from a read-only snapshot.
-        connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
+        # A pooled connection may come back from a read-only snapshot. Whether it writes is left to the server: a
+        # database that was made read-only, or a standby, must say so and not be overruled.
+        connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=None)
         with connection.begin():
             self.limit(connection, seconds=seconds)
             yield connection
@@ -64,16 +77,22 @@ class PostgreSQL:
         connection.execute(sa.text("SET LOCAL work_mem = '64MB'"))
         connection.execute(sa.text("SET LOCAL cursor_tuple_fraction = 1"))
 
+    def find_obstacles(self, connection: Connection, table: sa.Table) -> list[str]:
+        return list(connection.execute(_OBSTACLES, {"schema": table.schema, "table": table.name}).scalars())
+
     def explain(self, error: DBAPIError) -> Trouble:
         state = getattr(error.orig, "sqlstate", None) or ""
         constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None) or ""
         gone = isinstance(error, OperationalError) and (not state or state[:2] in _AWAY or state in {"40001", "40P01"})
         return Trouble(
-            f"SQLSTATE {state}" if state else "",
+            state,
+            "SQLSTATE",
             constraint,
             away=gone,
             late=state in _LATE,
+            read_only=state == _READ_ONLY,
             shut=not state or state[:2] in {"28", "3D"},
+            remedy=_remedy(error) if state == "42501" else "",
         )
 
     def settle(self, engine: Engine, tables: Sequence[sa.Table]) -> list[str]:
@@ -200,6 +219,17 @@ class PostgreSQL:
         copy = sqlcopy.Copy(form, write)
         run(portal_copy=copy).close()
         return copy.rows
+
+
+def _remedy(error: DBAPIError) -> str:
+    """What the owner of a database can do where the portal's role may not."""
+    # The message itself is in the server's language; where it was raised is not.
+    if getattr(getattr(error.orig, "diag", None), "source_function", None) == "check_enable_rls":
+        return (
+            ": a row-level policy hides rows from the portal's role, and what is hidden is not absent. Give the role"
+            " BYPASSRLS, then try again"
+        )
+    return ": the portal's role may not do this. Grant it what manage.py datamap grants lists, then try again"
 
 
 class _Numbers(sa.TypeDecorator[Any]):

@@ -37,6 +37,9 @@ class Remedies:
         name, parent = self.quote(reference.name), self.quote(*reference.parent)
         return f"ADD CONSTRAINT {name} FOREIGN KEY ({ours}) REFERENCES {parent} ({theirs});"
 
+    def take_writes(self, role: str) -> str:
+        return f"ALTER ROLE {self.role(role)} SET default_transaction_read_only = off;"
+
     def grant_use(self, schema: str, role: str) -> str:
         return f"GRANT USAGE ON SCHEMA {self.quote(schema)} TO {self.role(role)};"
 
@@ -69,6 +72,9 @@ class MariaRemedies(Remedies):
     def drop_action(self, reference: LiveReference) -> str:
         """Two statements: in one, the old name would still be taken."""
         return f"{self.drop_key(reference)} ALTER TABLE {self.quote(*reference.child)} {self._add_key(reference)}"
+
+    def take_writes(self, role: str) -> str:
+        return "SET GLOBAL read_only = OFF;"
 
     def grant(self, rights: Sequence[tuple[str, Sequence[str]]], schema: str, table: str, role: str) -> str:
         """Whoever has no right on the whole of a table may not see of what types it is; this one changes nothing."""

@@ -60,6 +60,14 @@ class Source:
         stated = {item["name"]: item for item in self.words["fields"]}
         return tuple(_make_field(item, stated[item.name], common) for item in self.model.fields)
 
+    def masks(self) -> dict[str, Any]:
+        """How the dataset itself says that fields are masked, as governance would; None where that has no such way."""
+        found = {}
+        for item in self.words["fields"]:
+            if override := _meta(item).get("masking_strategy_override") or item.get("masking_strategy_override"):
+                found[str(item["name"])] = _as_governance(override)
+        return found
+
 
 def read_dataset(file: str, words: Any) -> tuple[list[Source], list[Wrong]]:
     """The collections of one dataset, or what is wrong with it as a Fides dataset."""
@@ -193,6 +201,19 @@ def _walk(words: Words, path: str) -> Iterator[tuple[str, Words]]:
 
 def _meta(words: Words) -> Words:
     return words.get("fides_meta") or words.get("fidesops_meta") or {}
+
+
+def _as_governance(override: Words) -> Any:
+    """A masking strategy of Fides in governance's words."""
+    options = override.get("configuration") or {}
+    match override.get("strategy"):
+        case "null_rewrite":
+            return "null"
+        case "string_rewrite" if "rewrite_value" in options:
+            return {"constant": options["rewrite_value"]}
+        case "hash" if options.get("algorithm", "SHA-256") == "SHA-256" and not options.get("format_preservation"):
+            return {"hash": "sha256"}
+    return None
 
 
 def _make_field(model: DatasetField, words: Words, common: Iterable[str]) -> Field:

@@ -20,10 +20,10 @@ _SECTIONS = (
 )
 _WHATS = ("removed", "changed", "added")
 _WEIGHTY = (
-    "system", "schema", "entity", "classes", "trigger", "mask", "restrict", "while_relationship", "consent",
-    "legal_basis", "shared_goes_to_person", "confidential", "third_party", "anonymised", "derived", "key_fields",
-    "cutoff", "close", "condition", "entities", "blocks", "cancel", "when", "collection", "match", "given", "withdraw",
-    "immediate", "relationship", "backup_days", "fields",
+    "system", "schema", "entity", "classes", "trigger", "mask", "restrict", "register", "flag", "while_relationship",
+    "consent", "legal_basis", "shared_goes_to_person", "confidential", "third_party", "anonymised", "derived",
+    "key_fields", "cutoff", "close", "condition", "entities", "blocks", "cancel", "when", "collection", "match",
+    "given", "withdraw", "immediate", "relationship", "backup_days", "fields",
 )  # fmt: skip
 
 

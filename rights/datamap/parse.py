@@ -24,6 +24,7 @@ from rights.datamap.values import (
     DataMap,
     Edge,
     Entity,
+    Mask,
     Mentioned,
     Party,
     Predicate,
@@ -282,6 +283,7 @@ class _Parser:
         if body.get("key") and body["key"] not in REASONS:
             raise _Missing("key", f"{body['key']} has no text.", "Use the key of a reason, such as OK.PURPOSE_END.")
         erase = body["erase"]
+        restriction = body.get("restrict")
         trigger, trigger_entity = _split_trigger(body.get("trigger"))
         collection = Collection(
             key=key,
@@ -296,7 +298,7 @@ class _Parser:
             trigger=trigger,
             trigger_entity=trigger_entity,
             cutoff=body.get("cutoff"),
-            mask=dict(erase.get("fields") or {}),
+            mask=_masks(erase, source),
             basis=_as_text(basis) if basis else None,
             while_relationship="while" in body,
             consent=body.get("consent"),
@@ -309,6 +311,8 @@ class _Parser:
             shared_goes_to_person=body.get("shared", "person") == "person",
             key_fields=tuple(body.get("primary_key") or ()),
             restrict=erase["method"] == "restrict",
+            register="restrict" in body,
+            flag=dict(restriction["flag"]) if isinstance(restriction, Mapping) else {},
             anonymised=body.get("anonymised", False),
             derived=body.get("derived", False),
             legal_basis=body.get("legal_basis"),
@@ -321,6 +325,7 @@ class _Parser:
             *collection.third_party,
             *collection.close,
             *collection.mask,
+            *collection.flag,
         }
         named |= {predicate.field for clause in classes for predicate in clause.when} | {*collection.key_fields}
         for column in sorted(name for name in named - known if name):
@@ -496,6 +501,24 @@ def _party(key: str, body: Mapping[str, Any], *, name: Any, acts: tuple[str, ...
         identities=dict(body.get("identities") or known_as),
         options=dict(body.get("opendsr") or {}),
     )
+
+
+def _masks(erase: Mapping[str, Any], source: datasets.Source) -> dict[str, Mask]:
+    """By field, how it is masked: as stated, else as the dataset says itself."""
+    if "fields" in erase or erase["method"] != "mask":
+        return {name: _mask(stated) for name, stated in (erase.get("fields") or {}).items()}
+    found = source.masks()
+    for name in (name for name, stated in found.items() if stated is None):
+        reason = f"the dataset masks {name} in a way that is not known here."
+        raise _Missing("erase", reason, "State fields: {name: strategy}.")
+    return {name: _mask(stated) for name, stated in found.items()}
+
+
+def _mask(stated: Any) -> Mask:
+    if stated is None or isinstance(stated, str):
+        return Mask("null")
+    ((kind, value),) = stated.items()
+    return Mask(kind, value)
 
 
 def _condition(body: Mapping[str, Any]) -> Condition:

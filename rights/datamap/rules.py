@@ -36,12 +36,27 @@ def find_contradictions(item: Collection, stated: Mapping[str, Any]) -> Iterator
         missing = ", ".join(sorted(keys - set(item.key_fields)))
         reason = f"leaves out {missing}, which the dataset marks as part of the key."
         yield "primary_key", reason, "Name every field of the key, or correct the dataset."
+    yield from _flag(item)
     for name in item.mask:
         if name in keys or name in item.key_fields:
             yield f"erase.fields.{name}", "is part of the key: the record could not be named again.", "Leave it out."
         elif name == item.trigger and classes != {"none"}:
             reason = "starts the retention period, which could not be counted any more."
             yield f"erase.fields.{name}", reason, "Leave it out."
+
+
+def _flag(item: Collection) -> Iterator[Wrong]:
+    """A flag is looked for again after it was set, and setting it may change nothing else."""
+    used = {*item.key_fields, *(field.name for field in item.fields if field.primary_key or field.identity)}
+    used |= {*item.mask, *item.close, *(name for name in (item.trigger_column, item.cutoff) if name)}
+    used |= {predicate.field for clause in item.classes for predicate in clause.when}
+    for name, value in item.flag.items():
+        where = f"restrict.flag.{name}"
+        if name in used:
+            reason = "names, dates or judges the record, or is written for another reason."
+            yield where, reason, "Give the flag a column of its own."
+        elif value is None or (isinstance(value, str) and value.startswith("@")):
+            yield where, "is no value that stays the same.", "Write true, a word or a number."
 
 
 def find_contradictions_of_map(data_map: DataMap, stated: Mapping[str, Any]) -> Iterator[Wrong]:

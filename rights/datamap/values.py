@@ -116,6 +116,47 @@ class ClassClause:
     when: tuple[Predicate, ...] = ()
 
 
+PSEUDONYM_DIGITS = 24
+"""How much of a digest a pseudonym shows, in hexadecimal digits: of a thousand million, no two are expected alike."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What becomes of a field whose record stays. `kind` and `value` as governance states them:
+
+    null; constant: the value that is written; hash: sha256; pseudonym: its name; format: phone or resident_id; date:
+    year or month, of which the first day is left.
+    """
+
+    kind: str
+    value: Any = None
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "null" else f"{self.kind}: {self.value}"
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether what it writes is derived under a key of ours, so that nobody else can try values out."""
+        return self.kind in {"pseudonym", "format"}
+
+    @property
+    def keeps_apart(self) -> bool:
+        """Whether values that differ still differ when they are masked."""
+        return self.kind in {"hash", "pseudonym"}
+
+    @property
+    def length(self) -> int:
+        """How many characters it writes into a text; 0 where it is no text of a length of its own."""
+        match self.kind, self.value:
+            case "hash", _:
+                return len("sha256:") + 64
+            case "pseudonym", name:
+                return len(f"{name}:") + PSEUDONYM_DIGITS
+            case "format", form:
+                return 11 if form == "phone" else 18
+        return 0
+
+
 @dataclass(frozen=True)
 class Collection:
     """One planned collection.
@@ -123,9 +164,10 @@ class Collection:
     `trigger` is a column or `dataset.collection.field` of a row that a record hangs on; with `trigger_entity` the
     period starts when the relationship with that company ends, a day the portal keeps; neither: nothing starts it, so a
     hold has no end yet. `key_fields`: what governance says names a record, where the database does not. `restrict`: the
-    records are not erased, only no longer used. `anonymised`: nobody's any more; `derived`: worked out from other
-    collections. `passed`: the `dataset.collection.field` where it stays written that a check was passed, once its image
-    is gone.
+    records are not erased, only no longer used. `register`: it is stated that which records may only be stored is
+    written down, for their system to ask; `flag`: the values that mark those there as well. `anonymised`: nobody's any
+    more; `derived`: worked out from other collections. `passed`: the `dataset.collection.field` where it stays written
+    that a check was passed, once its image is gone.
     """
 
     key: str
@@ -140,7 +182,7 @@ class Collection:
     trigger: str | None = None
     trigger_entity: str | None = None
     cutoff: str | None = None
-    mask: Mapping[str, Any] = field(default_factory=dict)
+    mask: Mapping[str, Mask] = field(default_factory=dict)
     basis: Text | None = None
     while_relationship: bool = False
     consent: str | None = None
@@ -153,10 +195,18 @@ class Collection:
     shared_goes_to_person: bool = True
     key_fields: tuple[str, ...] = ()
     restrict: bool = False
+    register: bool = False
+    flag: Mapping[str, Any] = field(default_factory=dict)
     anonymised: bool = False
     derived: bool = False
     legal_basis: str | None = None
     passed: str | None = None
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether its system can ask which records may only be stored: where nothing is stated, for what is hard to
+        erase."""
+        return self.register or self.restrict
 
     @property
     def trigger_column(self) -> str | None:
@@ -188,6 +238,13 @@ class Collection:
         return self.classes[0].data_class if self.classes else "none"
 
     @property
+    def guessable(self) -> frozenset[str]:
+        """Fields whose values somebody could try out one by one, all phone numbers for example."""
+        return frozenset(
+            item.name for item in self.fields if any(category.startswith(GUESSABLE) for category in item.categories)
+        )
+
+    @property
     def sensitive(self) -> bool:
         """Whether a field is of a kind that PIPL art. 28 calls sensitive."""
         return any(category.startswith(SENSITIVE) for item in self.fields for category in item.categories)
@@ -205,6 +262,18 @@ SENSITIVE = (
     "user.demographic.race_ethnicity",
     "user.device.telemetry",
 )
+
+GUESSABLE = (
+    "user.contact",
+    "user.demographic",
+    "user.device.ip_address",
+    "user.financial",
+    "user.government_id",
+    "user.location",
+    "user.name",
+    "user.payment",
+)
+"""Data categories of so few possible values that an unkeyed hash of one hides nothing."""
 
 
 @dataclass(frozen=True)

@@ -237,15 +237,23 @@ REASONS: dict[str, Reason] = {
             "OMIT.UNANSWERED",
             _P,
             "个人信息保护法第 45 条",
-            "这个系统没有答复。一有答复，我们就补上这部分并告诉你。",
-            "This system did not answer. As soon as it does we add this part and tell you.",
+            "没有答复。一有答复，我们就补上这部分并告诉你。",
+            "No answer came. As soon as one does we add this part and tell you.",
         ),
         Reason(
             "OMIT.NOT_ASKED",
             _P,
             "个人信息保护法第 45 条",
-            "你这次没有要这家公司的信息。随时可以另外申请。",
-            "You did not ask for what this company holds. You can ask for it at any time.",
+            "你这次没有要这部分。随时可以另外申请。",
+            "You did not ask for this part. You can ask for it at any time.",
+        ),
+        Reason(
+            "OMIT.NOT_CONNECTED",
+            _P,
+            "个人信息保护法第 45 条",
+            "没有接入这里，里面的信息不在资料包里。需要的话告诉我们，由人工查好给你。",
+            "Not connected here, so what is held there is not in the package. Tell us if you want it, and a person "
+            "gets it for you.",
         ),
         Reason(
             "OMIT.DERIVED",
@@ -259,8 +267,8 @@ REASONS: dict[str, Reason] = {
             _P,
             "网络数据安全管理条例第 25 条",
             "不以你的同意或合同为依据，不在可转移的范围内。随时可以申请查看。",
-            "It rests on neither your consent nor a contract, so it is not among what can be moved. You can ask to see "
-            "it at any time.",
+            "Rests on neither your consent nor a contract, so it is not among what can be moved. You can ask to see it "
+            "at any time.",
         ),
         Reason(
             "OK.PURPOSE_END",

@@ -1,11 +1,36 @@
 """What the commands of administrators share: who acts, which day, and whether they agree to what they were shown."""
 
 import argparse
+import json
+from collections.abc import Mapping
 from datetime import date
+from typing import Any, ClassVar
 
-from django.core.management.base import CommandError
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import translation
 
 from accounts.models import User
+
+
+class OfficeCommand(BaseCommand):
+    """A command of verbs: each answers with what `--json` prints, and `say` tells it in words."""
+
+    refusals: ClassVar[tuple[type[Exception], ...]]
+    """What says that it cannot be done so: its `problems`, else its text."""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with translation.override("en"):
+                said = getattr(self, f"_{options['verb']}")(options)
+        except self.refusals as refused:
+            raise CommandError("\n".join(getattr(refused, "problems", [str(refused)]))) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(said, ensure_ascii=False))
+        else:
+            self.say(said)
+
+    def say(self, said: Mapping[str, Any]) -> None:
+        raise NotImplementedError
 
 
 def find_account(account: str, *, option: str = "--by") -> User:

@@ -250,6 +250,25 @@ class Hold(models.Model):
         return f"{self.count} of {self.collection} until {self.last_day}"
 
 
+class Restricted(models.Model):
+    """A record that may only be stored from now on, by the keyed digest of its key: its system can ask whether it is.
+
+    Kept as long as the request holds it; nobody without the portal's key can tell which record it is.
+    """
+
+    request = models.ForeignKey(Request, on_delete=models.CASCADE, related_name="restricted")
+    collection = models.CharField(max_length=160)
+    digest = models.BinaryField(max_length=16)
+
+    class Meta:
+        # What is asked is whether anybody's request restricts the record, so the request comes last.
+        constraints = (models.UniqueConstraint(fields=["collection", "digest", "request"], name="restricted_once"),)
+        verbose_name_plural = "restricted"
+
+    def __str__(self) -> str:
+        return f"a record of {self.collection}"
+
+
 class HoldRevision(models.Model):
     """What a hold said before something changed it, and what it has said since. `cause` names the rule, the exception
     or the trigger that did; only added to."""

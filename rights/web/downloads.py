@@ -15,7 +15,8 @@ from portal.core.sealedfile import content_size, read_sealed
 from rights.actions.packages import package_path
 from rights.models import Package
 
-_RANGE = re.compile(r"bytes=[ \t]*(\d*)-(\d*)[ \t]*")
+_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*")
+"""Longer numbers are no place in any file; a range with one is left aside, as a server may do with any."""
 
 
 @dataclass(frozen=True)

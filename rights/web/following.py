@@ -132,7 +132,10 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         "answer_form": form,
         "answer_url": reverse("rights:answer", args=[item.pk]),
         "package": (
-            {"url": reverse("rights:package", args=[item.pk]), "expires_on": local_day(packages[-1].expires_at)}
+            {
+                "url": reverse("rights:package", args=[item.pk]),
+                "expires_on": local_day(min(each.expires_at for each in packages)),
+            }
             if packages
             else None
         ),

@@ -24,7 +24,10 @@ from accounts.forms import CodeForm
 from portal.core import clock, keyring, rls
 from rights.actions import packages
 from rights.actions.packages import FETCH, Gone, WrongSecret, live_packages
+from rights.actions.submit import stated_matter
 from rights.datamap import DataMap, load_live_map
+from rights.exportpages import present_omissions
+from rights.exports import name_gaps
 from rights.kernel.clock import local_day
 from rights.kernel.decisions import LEGAL_SECRECY
 from rights.kernel.plan import Plan
@@ -183,8 +186,7 @@ def package_file(request: HttpRequest, pk: UUID, part: int) -> HttpResponseBase:
     try:
         response, begun = serve(request, chosen, name=name)
     except (OSError, keyring.SealBroken):
-        form = _form_saying(_("The file is damaged and was not handed out. Please ask for a new package."))
-        return _show(request, item, found, form=form, status=500)
+        return _show_damaged(request, item, found)
     if begun:
         packages.count_download(chosen, actor=person_of(request), now=now)
     return response
@@ -244,6 +246,11 @@ def _show(
     return render(request, "subject/package.html", context, status=status)
 
 
+def _show_damaged(request: HttpRequest, item: Request, found: Sequence[Package]) -> HttpResponse:
+    form = _form_saying(_("The file is damaged and was not handed out. Please ask for a new package."))
+    return _show(request, item, found, form=form, status=500)
+
+
 def _describe(item: Request, found: Sequence[Package], *, data_map: DataMap, language: str) -> dict[str, Any]:
     """What is in it, from the plan made when asking. Counts by system are left out where records came or went between
     asking and packing, so that what is shown always adds up."""
@@ -253,8 +260,9 @@ def _describe(item: Request, found: Sequence[Package], *, data_map: DataMap, lan
         counts[line.collection] = counts.get(line.collection, 0) + line.count
     total = sum(each.rows for each in found)
     adds_up = sum(counts.values()) == total
-    gaps = found[-1].gaps
-    inside = [each for each in data_map.collections.values() if not each.confidential and each.system not in gaps]
+    gaps, matter = found[-1].gaps, stated_matter(item)
+    asked = [each for each in data_map.collections.values() if matter.concerns(each)]
+    inside = [each for each in asked if each.system not in gaps]
     filled = [each for each in inside if counts.get(each.key) or not adds_up]
     systems = [
         {
@@ -264,12 +272,15 @@ def _describe(item: Request, found: Sequence[Package], *, data_map: DataMap, lan
             "note": data_map.entities[system.entity].name(language),
         }
         for system in data_map.systems.values()
+        if any(each.system == system.key for each in asked)
     ]
+    omissions = [*name_gaps(gaps, data_map), *packages.list_omissions(matter, data_map)]
     return {
         "records": total,
         "expires_on": local_day(found[-1].expires_at),
         "revoked_at": found[-1].revoked_at,
         "systems": systems,
+        "omissions": present_omissions(omissions, language),
         "redactions": [
             {"where": each.label(language), "what": listed(each.third_party)} for each in filled if each.third_party
         ],
@@ -297,7 +308,7 @@ def _handover_action(item: Request) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 def handover(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Name a receiver and confirm with a code; the link and the secret are shown once, in the answer."""
-    item, _found = _find(request, pk)
+    item, found = _find(request, pk)
     now = clock.now()
     live = live_packages(item, now=now)
     if not live or not item.details.get("portable"):
@@ -314,8 +325,10 @@ def handover(request: HttpRequest, pk: UUID) -> HttpResponse:
     named = {name: typed.cleaned_data[name] for name in ("receiver", "address")}
     try:
         made = [packages.hand_over(each, now=now, **named) for each in live]
-    except (Gone, OSError, keyring.SealBroken):
+    except Gone:
         return redirect("rights:package", pk)
+    except (OSError, keyring.SealBroken):
+        return _show_damaged(request, item, found)
     return _show_handover(request, item, form=HandoverForm(), made=made)
 
 
@@ -410,6 +423,7 @@ def received(request: HttpRequest, token: str) -> HttpResponse:
                 return redirect("rights:received_file", token)
     context = {
         "gone": copy is None or (copy.opened_at is not None and not fetch_until),
+        "damaged": False,
         "form": form,
         "size": _size_text(copy.size) if copy else "",
         "expires_at": copy.expires_at if copy else None,
@@ -444,7 +458,7 @@ def received_file(request: HttpRequest, token: str) -> HttpResponseBase:
         try:
             response, begun = serve(request, copy, name=f"portable-{copy.request.reference}.zip")
         except (OSError, keyring.SealBroken):
-            return redirect("rights:received", token)
+            return render(request, "subject/received.html", {"damaged": True}, status=500)
         if begun:
             packages.count_download(copy, actor=None, now=now)
     return response

@@ -755,6 +755,7 @@ def verb_word(verb: str) -> str:
         "erase": _("erasure"),
         "mask": _("blanking"),
         "hold": _("hold"),
+        "restrict": _("storage only"),
         "release": _("release"),
         "ask": _("asked of others"),
     }
@@ -840,6 +841,7 @@ def event_words(event: Event, data_map: DataMap) -> str:
         "confirmed": _("confirmed by them"),
         "returned": _("returned"),
         "handover_late": _("no answer in time"),
+        "supplement_late": _("a part of the package is missing past its date"),
         "evidence": _("filed evidence"),
         "taken_back": _("taken back by the person"),
         "undone": _("took the decision back"),

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from portal.core.ledger import read_chain
 from rights.actions.gates import is_stopped
+from rights.actions.packages import name_systems
 from rights.datamap import DataMap
 from rights.kernel.clock import local_day
 from rights.kernel.decisions import REASONS
@@ -43,11 +44,12 @@ class _Row:
     entity: str
     state: str
     kind: str
+    company: str = ""
     names: list[str] = field(default_factory=list)
     done: int = 0
     total: int = 0
     held: dict[str, tuple[int, int]] = field(default_factory=dict)
-    until: datetime | None = None
+    again: str = ""
     blockers: tuple[str, ...] = ()
 
 
@@ -60,7 +62,8 @@ def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, lan
         entity, state, kind = item.entity if item else "", _step_state(step), _KIND_OF_VERB.get(step.verb, "deletion")
         if step.state == Step.State.DONE and step.verb in {*ERASING, "correct"} and not step.done:
             continue
-        row = rows.setdefault((entity, state, kind), _Row(entity, state, kind))
+        company = _package_words(step, state, data_map=data_map, language=language)
+        row = rows.setdefault((entity, state, kind, company), _Row(entity, state, kind, company))
         row.names.append(data_map.label_of(step.collection, language))
         if state == "held":
             # Each round holds anew all that stays, so the last one of a collection is what is held of it.
@@ -70,7 +73,7 @@ def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, lan
         else:
             row.done += step.done
         row.total += step.expected
-        row.until = step.not_before if state == "unreachable" else None
+        row.again = _again_words(step, state)
     if plan and request.round and request.state != State.CLOSED:
         for line in plan.of(Fate.BLOCKED):
             item = data_map.collections.get(line.collection)
@@ -79,6 +82,18 @@ def present_steps(request: Request, *, plan: Plan | None, data_map: DataMap, lan
             row.names.append(item.label(language) if item else line.collection)
             row.done += line.count
     return [_step_row(row, data_map=data_map, language=language) for row in rows.values()]
+
+
+def _package_words(step: Step, state: str, *, data_map: DataMap, language: str) -> str:
+    """What stands where a company does for steps that make a package; empty for others."""
+    match step.verb:
+        case "export":
+            return _("Your package")
+        case "supplement":
+            words = _("Added to your package: %(names)s") if state == "done" else _("Still missing: %(names)s")
+            return words % {"names": name_systems(step.params["systems"], data_map)(language)}
+        case _:
+            return ""
 
 
 def _step_state(step: Step) -> str:
@@ -90,13 +105,27 @@ def _step_state(step: Step) -> str:
         case Step.State.READY if is_stopped(step):
             return "halted"
         case Step.State.READY:
-            return "unreachable" if step.error else "queued"
+            # Of what a package needs one system is away, not all of it; what is added to it was out of reach before.
+            is_away = step.verb == "supplement" or (step.error and step.verb != "export")
+            return "unreachable" if is_away else "queued"
         case _ if step.verb == "hold":
             return "held"
         case _ if step.verb in ERASING:
             return "erased"
         case _:
             return "done"
+
+
+def _again_words(step: Step, state: str) -> str:
+    """When what waits for a system is tried again; empty where nothing does."""
+    at = {"hour": hour(step.not_before)}
+    if state == "queued" and step.error:
+        return _("A system did not answer. We try again at %(hour)s; your date does not change.") % at
+    if state != "unreachable":
+        return ""
+    if step.verb == "supplement":
+        return _("We try again at %(hour)s and tell you once it is there.") % at
+    return _("We try again at %(hour)s; your date does not change.") % at
 
 
 def _step_row(row: _Row, *, data_map: DataMap, language: str) -> dict[str, Any]:
@@ -108,8 +137,8 @@ def _step_row(row: _Row, *, data_map: DataMap, language: str) -> dict[str, Any]:
         and row.kind not in {"cancellation", "withdrawal"}
     ):
         note = records(row.done)
-    if row.state == "unreachable" and row.until:
-        note = _("We try again at %(hour)s; your date does not change.") % {"hour": hour(row.until)}
+    if row.again:
+        note = row.again
     if row.state == "halted":
         note = _("We have paused deletions here. It goes on by itself; your date does not change.")
     for stated in (data_map.blockers[key] for key in row.blockers if key in data_map.blockers):
@@ -117,7 +146,7 @@ def _step_row(row: _Row, *, data_map: DataMap, language: str) -> dict[str, Any]:
         url, link = stated.fix_url, stated.fix(language) if stated.fix else ""
         break
     return {
-        "company": entity.service(language) if entity else _("All companies"),
+        "company": row.company or (entity.service(language) if entity else _("All companies")),
         "data": listed(list(dict.fromkeys(row.names))) if entity else "",
         "state": row.state, "kind": row.kind, "done": row.done, "total": row.total,
         "note": note, "url": url if link else "", "link": link,

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from rights.actions.gates import is_stopped
+from rights.actions.packages import name_systems
 from rights.datamap import DataMap
 from rights.kernel.decisions import REASONS
 from rights.kernel.plan import Fate, Plan
@@ -61,7 +62,7 @@ def follow_case(request: Request, data_map: DataMap, *, language: str, now: date
         turn_tone=turn.tone,
         turn_lead=turn.lead,
         turn_text=turn.text,
-        outcome=_outcome_words(request) if case.closed else "",
+        outcome=_outcome_words(request, data_map=data_map, language=language) if case.closed else "",
         can_withdraw=not case.closed and not request.round,
     )
 
@@ -77,7 +78,7 @@ def _turn(request: Request, *, due: Due, data_map: DataMap, language: str) -> Tu
     day = {"day": day_text(since)}
     state = State(request.state)
     if state is State.CLOSED:
-        return _closed_turn(request, day=day)
+        return _closed_turn(request, day=day, data_map=data_map, language=language)
     if due.is_late:
         lead = ngettext("We are %(n)s day late.", "We are %(n)s days late.", -due.days_left) % {"n": -due.days_left}
         return Turn("late", lead, _("That is our failure. Your case now comes first; you can complain or sue today."))
@@ -127,7 +128,7 @@ def latest_plan(request: Request) -> Plan | None:
     return max(plans, key=lambda plan: plan.read_at, default=None)
 
 
-def _closed_turn(request: Request, *, day: Mapping[str, str]) -> Turn:
+def _closed_turn(request: Request, *, day: Mapping[str, str], data_map: DataMap, language: str) -> Turn:
     if request.closing_key == "WITHDRAWN":
         return Turn(
             "", _("You took this request back on %(day)s.") % day, _("Nothing was changed. You can ask again any time.")
@@ -142,11 +143,16 @@ def _closed_turn(request: Request, *, day: Mapping[str, str]) -> Turn:
             _("We did not agree, on %(day)s.") % day,
             _("The reason stands below. You can appeal, and you can complain or sue."),
         )
+    outcome = _("%(outcome)s.") % {"outcome": _outcome_words(request, data_map=data_map, language=language)}
+    if missing_systems(request):
+        again = _("We keep trying by ourselves, add what is missing and tell you; you need not ask again.")
+        rights = _("You may complain to the regulator or go to court at any time.")
+        return Turn("", _("Done on %(day)s, but for one part.") % day, gap().join([outcome, again, rights]))
     lead = _("Done on %(day)s.") % day
     held = request.holds.filter(released_at__isnull=True).exists()
     if held:
         return Turn("go", lead, _("What the law keeps goes on its date by itself; you need not ask again."))
-    return Turn("go", lead, _("%(outcome)s.") % {"outcome": _outcome_words(request)})
+    return Turn("go", lead, outcome)
 
 
 def _deferred_turn(request: Request, *, day: Mapping[str, str], data_map: DataMap, language: str) -> Turn:
@@ -168,7 +174,13 @@ def _last_decision(request: Request) -> Decision | None:
     return request.decisions.order_by("-decided_at", "-id").first()
 
 
-def _outcome_words(request: Request) -> str:
+def missing_systems(request: Request) -> list[str]:
+    """The systems whose part of an access package could not be had yet, by their keys."""
+    steps = [step for step in request.steps.all() if step.verb == "supplement" and step.state != Step.State.DONE]
+    return sorted({key for step in steps for key in step.params["systems"]})
+
+
+def _outcome_words(request: Request, *, data_map: DataMap, language: str) -> str:
     """How a closed request came out, in one line, derived from what was done and what stays."""
     if request.closing_key == "WITHDRAWN":
         return _("Taken back")
@@ -177,13 +189,13 @@ def _outcome_words(request: Request) -> str:
     decision = _last_decision(request)
     if decision and decision.outcome == "refuse":
         return _("Not agreed")
-    done = dict.fromkeys(("erase", "mask", "correct", "export", "consent", "close"), 0)
+    done = dict.fromkeys(("erase", "mask", "correct", "export", "supplement", "consent", "close"), 0)
     for step in request.steps.all():
         if step.verb in done:
             done[step.verb] += step.done
     kept = sum(hold.count for hold in request.holds.all() if hold.released_at is None)
     parts = {
-        Kind.ACCESS: [_("%(records)s handed out") % {"records": records(done["export"])}],
+        Kind.ACCESS: [_("%(records)s handed out") % {"records": records(done["export"] + done["supplement"])}],
         Kind.CORRECTION: [_("corrected in %(records)s") % {"records": records(done["correct"])}],
         Kind.WITHDRAWAL: [_("the use has stopped")],
         Kind.CANCELLATION: [_("the service has ended")],
@@ -193,7 +205,11 @@ def _outcome_words(request: Request) -> str:
         parts.append(_("%(records)s deleted") % {"records": records(gone)})
     if kept:
         parts.append(_("%(records)s kept by law") % {"records": records(kept)})
-    return listed(parts) if parts else _("There was nothing to delete")
+    words = listed(parts) if parts else _("There was nothing to delete")
+    if missing := missing_systems(request):
+        names = name_systems(missing, data_map)(language)
+        return _("%(outcome)s; still missing: %(names)s") % {"outcome": words, "names": names}
+    return words
 
 
 # ---- what was asked, what was decided ------------------------------------------------------------------------------
@@ -297,6 +313,7 @@ HIDDEN = frozenset(
         "step_dead",
         "check_owed",
         "handover_late",
+        "supplement_late",
         "evidence",
         "told_again",
     }

@@ -52,8 +52,8 @@ def check(page: "Page", text: bytes, folder: Path) -> str:
         (
             "zh-CN",
             {
-                "hold": "依法保留的收据", "file": "下载收据", "code": "下载带查询码的收据",
-                "genuine": "收据是真的，已记入账本。", "wrong": "“reference”一项被改过。", "kept": "还保留",
+                "hold": "依法保留的回执", "file": "下载回执", "code": "下载带查询码的回执",
+                "genuine": "回执是真的，已记入账本。", "wrong": "“reference”一项被改过。", "kept": "还保留",
             },
         ),
         (

@@ -1,3 +1,6 @@
+import base64
+import hashlib
+import hmac
 import json
 import stat
 from pathlib import Path
@@ -139,3 +142,40 @@ def test_a_keyring_shows_no_key(ring: Path) -> None:
     keyring.seal(b"x", context="c")
     secret = json.loads(ring.read_text())["seal"]["keys"]["1"]
     assert secret not in repr(keyring._ring())
+
+
+def test_a_key_for_masks_is_derived_by_name_under_the_current_key_of_its_purpose(ring: Path) -> None:
+    one = keyring.mask_key("pseudonym customer")
+    raw = base64.b64decode(json.loads(ring.read_text())["mask"]["keys"]["1"])
+    assert one == hmac.new(raw, b"masks as pseudonym customer", hashlib.sha256).digest()
+    assert keyring.mask_key("pseudonym visitor") != one
+    keyring.rotate("seal")
+    assert keyring.mask_key("pseudonym customer") == one
+    keyring.rotate("mask")
+    assert keyring.mask_key("pseudonym customer") != one
+
+
+def test_a_keyring_made_before_a_purpose_came_gets_a_key_for_it(ring: Path) -> None:
+    """Where one may be made on first use; its other keys stay what they are."""
+    sealed = keyring.seal(b"a value", context="c")
+    before = json.loads(ring.read_text())
+    ring.write_text(json.dumps({name: part for name, part in before.items() if name != "mask"}))
+    one = keyring.mask_key("x")
+    assert keyring.mask_key("x") == one
+    assert keyring.unseal(sealed, context="c") == b"a value"
+    after = json.loads(ring.read_text())
+    assert {name: after[name] for name in ("seal", "index", "sign")} == {
+        name: before[name] for name in ("seal", "index", "sign")
+    }
+
+
+def test_in_production_a_keyring_without_a_purpose_is_named(
+    ring: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = json.loads(keyring.generate())
+    del document["mask"]
+    ring.write_text(json.dumps(document))
+    monkeypatch.setenv("KEYRING_FILE", str(ring))
+    with pytest.raises(ImproperlyConfigured, match="'mask'"):
+        keyring.mask_key("x")
+    assert "mask" not in json.loads(ring.read_text())

@@ -65,6 +65,7 @@ MORE = {
     # What an access package names as left out, beside what is anonymised.
     "OMIT.UNANSWERED",
     "OMIT.NOT_ASKED",
+    "OMIT.NOT_CONNECTED",
     "OMIT.DERIVED",
     "OMIT.BASIS",
     # The ends of a quoted fee that was not accepted.

@@ -88,6 +88,24 @@ WHEN = [{"field": "balance", "op": "more", "value": 0}]
             "governance.yml", "collections.shop.visit.erase.fields.page", "scramble", "constant", id="unknown way to mask",  # noqa: E501
         ),
         pytest.param(
+            with_collection("shop.visit", erase={"method": "mask", "fields": {"page": {"hash": "md5"}}}),
+            "governance.yml", "collections.shop.visit.erase.fields.page.hash", "md5 is not a known hash", "sha256", id="unknown hash",  # noqa: E501
+        ),
+        pytest.param(
+            with_collection("shop.visit", erase={"method": "mask", "fields": {"page": {"pseudonym": "No Name"}}}),
+            "governance.yml", "collections.shop.visit.erase.fields.page.pseudonym", "No Name is not a name", "customer", id="no name of a pseudonym",  # noqa: E501
+        ),
+        pytest.param(
+            with_collection("shop.visit", erase={"method": "mask", "fields": {"page": {"date": "day"}}}),
+            "governance.yml", "collections.shop.visit.erase.fields.page.date", "day is not a known part", "month", id="unknown part of a date",  # noqa: E501
+        ),
+        pytest.param(
+            with_collection(
+                "shop.visit", erase={"method": "mask", "fields": {"page": {"hash": "sha256", "date": "year"}}}
+            ),
+            "governance.yml", "collections.shop.visit.erase.fields.page", "is not a way of masking", "pseudonym", id="two ways to mask",  # noqa: E501
+        ),
+        pytest.param(
             with_collection("shop.visit", erase={"method": "mask"}),
             "governance.yml", "collections.shop.visit.erase", "masks no field", "fields", id="a mask of nothing",
         ),

@@ -51,6 +51,7 @@ def test_everything_of_a_first_map_is_added() -> None:
             "collections/shop.visit/erase", {"method": "restrict"},
             ("collections", "shop.visit", "restrict", "no", "yes"),
         ),
+        ("collections/shop.visit/restrict", "register", ("collections", "shop.visit", "register", "no", "yes")),
         ("blockers/BLOCK.LOAN/blocks", ["KYC"], ("blockers", "BLOCK.LOAN", "blocks", "LOAN, KYC", "KYC")),
         (
             "blockers/BLOCK.LOAN/when", [{"field": "balance", "op": "ge", "value": 5}],

@@ -68,8 +68,8 @@ def test_what_a_backup_brings_back_is_erased_again_and_nothing_else(shop: Shop, 
     assert (shop.count("visit"), shop.count("orders"), shop.count("customer")) == (6, 3, 2)
     made = (NOW + timedelta(minutes=1)).isoformat()
     assert sorted(run("shop", "--made", made), key=itemgetter("collection")) == [
-        {"collection": "shop.orders", "logged": 2, "erased": 2},
-        {"collection": "shop.visit", "logged": 5, "erased": 5},
+        {"collection": "shop.orders", "logged": 2, "erased": 2, "flagged": 0},
+        {"collection": "shop.visit", "logged": 5, "erased": 5, "flagged": 0},
     ]
     assert shop.sql("SELECT visit_id FROM shop.visit") == [(100,)]
     assert shop.sql("SELECT paid_on FROM shop.orders") == [(date(2026, 3, 31),)]

@@ -9,7 +9,7 @@ from django.utils import translation
 
 from accounts.models import User
 from portal.core.models import LedgerEntry
-from rights.actions import erasing, gates
+from rights.actions import erasing, gates, work
 from rights.actions.gates import CannotSet
 from rights.actions.work import LEASE
 from rights.connectors.base import Unavailable
@@ -74,8 +74,8 @@ def test_a_stop_takes_hold_between_two_batches(
     shop: Shop, approved: Request, boss: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erasing, "FIRST_BATCH", 1)
-    monkeypatch.setattr(erasing, "SMALLEST_BATCH", 1)
-    monkeypatch.setattr(erasing, "LARGEST_BATCH", 1)
+    monkeypatch.setattr(work, "SMALLEST_BATCH", 1)
+    monkeypatch.setattr(work, "LARGEST_BATCH", 1)
     real: Callable[..., Any] = SqlConnector.erase
     calls = 0
 

@@ -1,6 +1,7 @@
 """What a live database says against a map, each time in a real schema: the fault, where it is, and what to do."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -411,6 +412,19 @@ def test_a_row_level_policy_that_binds_our_role_is_a_fault(make_zoo: Zoos, as_re
         ("nick text UNIQUE", {"constant": "gone"}, "must be unique"),
         ("nick text, UNIQUE (nick, born)", {"constant": "gone"}, "must be unique"),
         ("nick text UNIQUE NULLS NOT DISTINCT", "null", "must be unique"),
+        ("nick varchar(70)", {"hash": "sha256"}, "holds 70 characters, a hash (hash: sha256) has 71"),
+        ("nick varchar(29)", {"pseudonym": "guest"}, "has 30"),
+        ("nick varchar(10)", {"format": "phone"}, "has 11"),
+        ("nick char(17)", {"format": "resident_id"}, "has 18"),
+        ("nick bigint", {"format": "phone"}, "bigint, and a number is written as text"),
+        ("nick uuid", {"pseudonym": "guest"}, "uuid, and a pseudonym is written as text"),
+        ("nick mood", {"hash": "sha256"}, "a hash is written as text"),
+        ("nick text", {"date": "year"}, "is of type text, which holds no date"),
+        ("nick time", {"date": "month"}, "holds no date"),
+        ("nick text UNIQUE", {"format": "phone"}, "must be unique"),
+        ("nick date UNIQUE", {"date": "month"}, "must be unique"),
+        ("nick text, UNIQUE (nick, name)", {"format": "resident_id"}, "must be unique"),
+        ("nick text GENERATED ALWAYS AS (lower(name)) STORED", {"pseudonym": "guest"}, "computed"),
     ],
 )
 def test_a_mask_that_the_constraints_forbid_is_a_fault(make_zoo: Zoos, column: str, how: object, said: str) -> None:
@@ -431,6 +445,13 @@ def test_a_mask_that_the_constraints_forbid_is_a_fault(make_zoo: Zoos, column: s
         ("nick mood", {"constant": "sad"}),
         ("nick text UNIQUE", "null"),
         ("nick text, UNIQUE (nick, id)", {"constant": "gone"}),
+        ("nick varchar(71) NOT NULL", {"hash": "sha256"}),
+        ("nick varchar(30)", {"pseudonym": "guest"}),
+        ("nick varchar(11)", {"format": "phone"}),
+        ("nick char(18)", {"format": "resident_id"}),
+        ("nick date", {"date": "year"}),
+        ("nick timestamptz", {"date": "month"}),
+        ("nick timestamp(0) NOT NULL", {"date": "month"}),
     ],
 )
 def test_a_mask_that_fits_is_none(make_zoo: Zoos, column: str, how: object) -> None:
@@ -438,6 +459,53 @@ def test_a_mask_that_fits_is_none(make_zoo: Zoos, column: str, how: object) -> N
     tables += f"CREATE TABLE person (id int PRIMARY KEY, account text UNIQUE, name text, born date, {column});"
     tables += "INSERT INTO person (id, nick) VALUES (1, NULL), (2, NULL);" if "NOT NULL" not in column else ""
     assert ask(make_zoo(tables, masked("nick", nick=how))) == []
+
+
+@pytest.mark.parametrize("how", [{"pseudonym": "guest"}, {"hash": "sha256"}])
+def test_a_unique_field_may_be_masked_if_values_stay_apart_and_who_comes_back_is_warned_of(
+    make_zoo: Zoos, how: object
+) -> None:
+    """A person comes back with the number that was masked: a second time it would be masked as before."""
+    tables = "CREATE TABLE person (id int PRIMARY KEY, account text UNIQUE, name text, born date, nick text UNIQUE);"
+    zoo = make_zoo(tables + "INSERT INTO person (id, nick) VALUES (1, 'a'), (2, 'b');", masked("nick", nick=how))
+    assert faults(zoo) == []
+    (finding,) = warnings(zoo)
+    assert (finding.key, "comes back" in finding.reason) == ("collections.zoo.person.erase.nick", True)
+
+
+@pytest.mark.parametrize(
+    ("category", "how", "warned"),
+    [
+        ("user.contact.phone_number", {"hash": "sha256"}, True),
+        ("user.government_id.national_identification_number", {"hash": "sha256"}, True),
+        ("user.name", {"hash": "sha256"}, True),
+        ("user.unique_id", {"hash": "sha256"}, False),
+        ("user.contact.phone_number", {"pseudonym": "guest"}, False),
+        ("user.contact.phone_number", {"format": "phone"}, False),
+    ],
+)
+def test_a_hash_of_what_can_be_guessed_is_warned_of_and_a_pseudonym_named(
+    make_zoo: Zoos, category: str, how: object, warned: bool
+) -> None:
+    tables = "CREATE TABLE person (id int PRIMARY KEY, account text UNIQUE, name text, born date, nick text);"
+    zoo = make_zoo(tables, masked("nick", nick=how))
+    person = zoo.data_map.collections["zoo.person"]
+    fields = tuple(replace(item, categories=(category,)) if item.name == "nick" else item for item in person.fields)
+    collections = {**zoo.data_map.collections, person.key: replace(person, fields=fields)}
+    found = ask(Zoo(zoo.url, replace(zoo.data_map, collections=collections)))
+    assert [(finding.severity, finding.remedy) for finding in found] == (
+        [("warning", "Write nick: {pseudonym: nick}.")] if warned else []
+    )
+
+
+def test_of_several_masks_the_one_that_the_database_refuses_is_named(make_zoo: Zoos) -> None:
+    tables = PERSON + "ALTER TABLE person ADD CONSTRAINT mobile CHECK (name ~ '^1[3-9][0-9]{9}$');"
+    how = {"name": {"format": "phone"}, "born": {"date": "year"}}
+    zoo = make_zoo(tables + "INSERT INTO person VALUES (1, '1', '13800138000', '1988-02-29');", masked(**how))
+    fault = only_fault(zoo)
+    assert fault.key == "collections.zoo.person.erase.name"
+    assert "format: phone (the constraint mobile)" in fault.reason
+    assert zoo.sql("SELECT name, born::text FROM zoo.person") == [("13800138000", "1988-02-29")]
 
 
 def test_a_mask_of_the_primary_key_is_a_fault(make_zoo: Zoos) -> None:
@@ -465,7 +533,7 @@ def test_a_mask_is_tried_on_rows_that_are_there_and_leaves_them_as_they_were(mak
     tables = PERSON + rule + "INSERT INTO person VALUES (1, '1', 'Chen');"
     zoo = make_zoo(tables, masked(name={"constant": "gone"}))
     fault = only_fault(zoo)
-    assert fault.key == "collections.zoo.person.erase"
+    assert fault.key == "collections.zoo.person.erase.name"
     assert "has_name" in fault.reason
     assert faults(make_zoo(tables, masked(name={"constant": "left"}))) == []
     assert zoo.sql("SELECT name FROM zoo.person") == [("Chen",)]
@@ -474,7 +542,7 @@ def test_a_mask_is_tried_on_rows_that_are_there_and_leaves_them_as_they_were(mak
 def test_a_mask_is_tried_although_another_collection_is_at_fault(make_zoo: Zoos) -> None:
     tables = PERSON + CHECKED + "INSERT INTO person VALUES (1, '1', 'Chen'); CREATE TABLE visit (person int);"
     zoo = make_zoo(tables, {**masked(name={"constant": "gone"}), "visit": {"fields": ["person, <- person.id"]}})
-    assert {finding.key for finding in faults(zoo)} == {"zoo.visit", "collections.zoo.person.erase"}
+    assert {finding.key for finding in faults(zoo)} == {"zoo.visit", "collections.zoo.person.erase.name"}
 
 
 def test_a_trial_that_succeeds_is_rolled_back(make_zoo: Zoos) -> None:
@@ -490,6 +558,46 @@ def test_rows_that_are_busy_are_a_warning_and_not_waited_for(make_zoo: Zoos) -> 
         (finding,) = ask(zoo)
     assert (finding.severity, finding.key) == ("warning", "collections.zoo.person.erase")
     assert "busy" in finding.reason
+
+
+# --- flags of what may only be stored
+
+
+def flagged(column: str, value: object = True) -> tuple[str, Collections]:
+    tables = f"CREATE TABLE person (id int PRIMARY KEY, account text UNIQUE, name text, born date, {column});"
+    body = {"fields": [*FIELDS, "locked"], "erase": {"method": "restrict"}, "restrict": {"flag": {"locked": value}}}
+    return tables + "INSERT INTO person (id) VALUES (1);", {"person": body}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("locked boolean", "yes", "is of type boolean, which the constant 'yes' does not fit"),
+        ("locked int", True, "is of type integer"),
+        ("locked boolean GENERATED ALWAYS AS (id > 3) STORED", True, "is computed by the database"),
+        (
+            "locked text CONSTRAINT open_only CHECK (locked = 'open')",
+            "closed",
+            "refuses the flag (the constraint open_only)",
+        ),
+    ],
+)
+def test_a_flag_that_the_database_cannot_hold_is_a_fault(make_zoo: Zoos, column: str, value: object, said: str) -> None:
+    zoo = make_zoo(*flagged(column, value))
+    fault = only_fault(zoo)
+    assert fault.key == "collections.zoo.person.restrict"
+    assert said in fault.reason
+
+
+def test_a_flag_needs_the_right_to_write_it_and_leaves_no_trace_of_its_trial(make_zoo: Zoos, as_reader: As) -> None:
+    zoo = make_zoo(*flagged("locked boolean"))
+    assert ask(zoo) == []
+    assert zoo.sql("SELECT locked FROM zoo.person") == [(None,)]
+    as_reader(zoo, [USAGE, f"GRANT SELECT ON zoo.person TO {ROLE}"])
+    fault = only_fault(zoo)
+    assert 'UPDATE ("locked")' in fault.remedy
+    zoo.sql(fault.remedy)
+    assert faults(zoo) == []
 
 
 # --- foreign keys

@@ -1,5 +1,6 @@
 """What only MariaDB does. All that every database is held to stands in the modules marked `each_server`."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -16,6 +17,7 @@ from rights.kernel.plan import Fate
 from rights.kernel.states import Kind
 from rights.planning import Matter
 from rights.survey import survey
+from tests.rights import test_masks as masks
 from tests.rights.test_sql_connector import FAMILY, FAMILY_MAP
 from tests.rights.zoo import NOW, RULES, Collections, MariaZoo, MariaZoos
 
@@ -301,12 +303,14 @@ def test_a_missing_right_is_a_refusal_that_says_what_to_do(make_zoo: MariaZoos) 
     assert zoo.sql("SELECT count(*) FROM zoo.t") == [(2,)]
 
 
-def test_a_server_that_is_read_only_refuses_and_says_so(make_zoo: MariaZoos) -> None:
+def test_a_server_that_is_read_only_says_so_and_is_tried_again(make_zoo: MariaZoos) -> None:
     zoo = make_zoo(ROWS, ONE)
     zoo.sql("SET GLOBAL read_only = 1")
     try:
-        with pytest.raises(Refused, match="read-only"):
+        with pytest.raises(Unavailable, match="read-only"):
             zoo.erase(ME)
+        (fault,) = [finding for finding in ask(zoo) if finding.severity == "fault"]
+        assert "SET GLOBAL read_only = OFF" in fault.remedy
     finally:
         zoo.sql("SET GLOBAL read_only = 0")
     assert zoo.sql("SELECT count(*) FROM zoo.t") == [(2,)]
@@ -337,6 +341,96 @@ def test_a_mask_that_a_constraint_forbids_names_it_and_no_value(make_zoo: MariaZ
     faults = [finding for finding in ask(zoo) if finding.severity == "fault"]
     assert faults
     assert name in faults[0].reason
+
+
+# --- masks
+
+MASKED: dict[str, Any] = {
+    "nick": {"pseudonym": "customer"},
+    "digest": {"hash": "sha256"},
+    "phone": {"format": "phone"},
+    "born": {"date": "year"},
+    "seen": {"date": "month"},
+    "logged": {"date": "year"},
+    "note": {"constant": "***"},
+    "gone": "null",
+}
+
+
+def test_each_way_of_masking_writes_the_same_as_on_postgresql_and_is_known_again(make_zoo: MariaZoos) -> None:
+    zoo = make_zoo(
+        """CREATE TABLE t (id int PRIMARY KEY, account varchar(20), nick varchar(90), digest varchar(71),
+            phone varchar(11), born date, seen timestamp NULL, logged datetime, note varchar(9), gone varchar(9));
+        INSERT INTO t VALUES (1, '7', '若兰', '若兰', '13800138000', '1988-02-29', '2026-03-31 23:30',
+            '2026-07-09 12:30', 'x', 'x'), (2, '7', '建国', NULL, NULL, NULL, NULL, NULL, NULL, NULL), (3, '8', 'a', 'a', '1', NULL, NULL,
+            NULL, 'y', 'y');""",
+        {
+            "t": {
+                "fields": ["id", "account, is account_no", *MASKED],
+                "erase": {"method": "mask", "fields": MASKED},
+            }
+        },
+    )
+    theirs = zoo.sql("SELECT * FROM zoo.t WHERE id = 3")
+    assert [finding for finding in ask(zoo) if finding.severity == "fault"] == []
+    assert zoo.erase(ME) == {"t": 2}
+    rows = zoo.sql(f"SELECT {', '.join(MASKED)} FROM zoo.t WHERE id < 3 ORDER BY id")
+    assert rows == [
+        (
+            masks.pseudonym("customer", "若兰"), f"sha256:{hashlib.sha256('若兰'.encode()).hexdigest()}",
+            masks.phone("13800138000"), date(1988, 1, 1), *map(datetime.fromisoformat, ("2026-03-01", "2026-01-01")),
+            "***", None,
+        ),
+        (masks.pseudonym("customer", "建国"), None, None, None, None, None, "***", None),
+    ]  # fmt: skip
+    assert zoo.sql("SELECT * FROM zoo.t WHERE id = 3") == theirs
+    connector = connect("zoo", zoo.data_map)
+    assert zoo.fates(ME) == {}
+    assert connector.find_present("zoo.t", [(1,), (2,), (3,)]) == [(3,)]
+    assert connector.erase_again("zoo.t", [(1,), (2,)]) == 2
+    assert zoo.sql(f"SELECT {', '.join(MASKED)} FROM zoo.t WHERE id < 3 ORDER BY id") == rows
+
+
+def test_a_mask_that_the_server_cannot_work_out_is_refused_with_another(make_zoo: MariaZoos) -> None:
+    how = {"card": {"format": "resident_id"}}
+    zoo = make_zoo(
+        "CREATE TABLE t (id int PRIMARY KEY, account varchar(20), card char(18)); INSERT INTO t VALUES (1, '7', 'x');",
+        {"t": {"fields": ["id", "account, is account_no", "card"], "erase": {"method": "mask", "fields": how}}},
+    )
+    with pytest.raises(Refused, match=r"zoo.t.card cannot be masked as format: resident_id on MariaDB: .*pseudonym"):
+        connect("zoo", zoo.data_map)
+    (fault,) = [finding for finding in ask(zoo) if finding.severity == "fault"]
+    assert fault.key == "collections.zoo.t.erase.card"
+
+
+def test_what_may_only_be_stored_is_marked_once(make_zoo: MariaZoos) -> None:
+    zoo = make_zoo(
+        "CREATE TABLE pay (id int PRIMARY KEY, account varchar(20), day date, locked boolean NOT NULL);"
+        "INSERT INTO pay VALUES (1, '7', '2024-02-29', 0), (2, '7', '2010-01-01', 0), (3, '8', '2024-02-29', 0);",
+        {
+            "pay": {
+                "fields": ["id", "account, is account_no", "day", "locked"],
+                "class": "TXN",
+                "trigger": "day",
+                "restrict": {"flag": {"locked": True}},
+            }
+        },
+    )
+    connector = connect("zoo", zoo.data_map)
+    seed = Matter(kind=Kind.DELETION, identities=ME).seed(now=NOW)
+    with zoo.reading(ME) as (snapshot, policies):
+        assert list(snapshot.stream_restricted(policies, "zoo.pay")) == [[(1,)]]
+        keys = snapshot.find_unflagged(policies, "zoo.pay", limit=10)
+    assert keys == [(1,)]
+    assert connector.flag(seed, policies, "zoo.pay", [(1,), (2,), (3,)]) == 1
+    assert zoo.sql("SELECT id FROM zoo.pay WHERE locked") == [(1,)]
+    assert connector.flag_again("zoo.pay", [(1,), (3,)]) == 1
+    assert zoo.sql("SELECT id FROM zoo.pay WHERE locked") == [(1,), (3,)]
+
+
+def test_a_trigger_that_undoes_a_change_is_named(make_zoo: MariaZoos) -> None:
+    zoo = make_zoo(f"{ROWS} CREATE TRIGGER keeps BEFORE UPDATE ON t FOR EACH ROW SET NEW.account = OLD.account;", ONE)
+    assert connect("zoo", zoo.data_map).find_obstacles("zoo.t") == ["keeps"]
 
 
 # --- the check against the live database

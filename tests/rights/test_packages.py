@@ -15,22 +15,26 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from django.db import transaction
+from django.db.models import F
+from psycopg import sql
 
 from portal.core import keyring
 from portal.core.sealedfile import read_sealed
 from rights.actions import packages
 from rights.actions.packages import package_path
-from rights.actions.work import LostLease, Work
 from rights.connectors.base import Unavailable
 from rights.connectors.sql import SqlConnector, SqlSnapshot
+from rights.kernel.decisions import REASONS
 from rights.kernel.states import Kind, State
 from rights.models import Notice, Package, Request, Step
 from tests.rights.shop import NOW, Shop
+from tests.rights.test_handovers import ARCHIVE, load
 from tests.unpacking import open_package, read_manifest, read_tables
 
 pytestmark = pytest.mark.role("worker")
 FRICTIONLESS = Path(sys.executable).with_name("frictionless")
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def files() -> list[str]:
@@ -158,27 +162,42 @@ def down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SqlConnector, "snapshot", refuse)
 
 
+LAST_BUT_ONE = datetime(2026, 12, 7, tzinfo=NOW.tzinfo)
+"""The request is due on 2026-12-08; the day before is the first on which nobody is waited for any more."""
+
+
+def wait_for(shop: Shop, request: Request, *, until: datetime) -> None:
+    """A look each day, in the last hours whenever the step is due; the last one within the hour after `until`."""
+    step, now = request.steps.get(verb="export"), NOW
+    while now < until:
+        shop.tick(now)
+        assert request.packages.count() == 0, now
+        step.refresh_from_db()
+        assert now < step.not_before <= now + packages.AWAY, "it is looked for again soon"
+        now = step.not_before if until - now < 3 * packages.AWAY else min(now + DAY, until - 2 * packages.AWAY)
+    shop.tick(now)
+
+
 def test_what_was_down_is_named_as_a_gap_and_added_when_it_is_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.add_customer(1)
     shop.add_visits(3)
     with monkeypatch.context() as patch:
         down(patch)
-        now = NOW
         request = shop.file(Kind.ACCESS)
-        for _ in range(packages.EXPORT_ATTEMPTS):
-            now += timedelta(minutes=11)
-            request = shop.advance(request, now=now)
-        assert request.state == State.CLOSED
+        wait_for(shop, request, until=LAST_BUT_ONE)
+        assert shop.look(request).state == State.CLOSED
         first = request.packages.get()
         assert (first.part, first.gaps, first.rows) == (1, ["shop"], 0)
         (told,) = read_manifest(open_package(request))["omitted"]
         assert (told["what"], told["reason"]) == ("shop", "OMIT.UNANSWERED")
         assert request.notices.get(kind="package_partly").params["zh"] == "商店系统"
-        # Still down an hour later: nothing fails, it is looked for again.
-        shop.tick(now + HOUR)
-        step = Step.objects.get(request=request, verb="supplement")
-        assert (step.state, step.attempts) == (Step.State.READY, 0)
-    later = step.not_before
+        # Still down an hour later, and days later: nothing fails, it is looked for again.
+        for _ in range(10):
+            step = Step.objects.get(request=request, verb="supplement")
+            assert (step.state, step.attempts < packages.QUICK_TRIES) == (Step.State.READY, True)
+            shop.tick(step.not_before)
+    later = Step.objects.get(request=request, verb="supplement").not_before
+    assert later > LAST_BUT_ONE + 3 * HOUR
     shop.tick(later)
     second = request.packages.get(part=2)
     assert (second.gaps, second.rows, second.expires_at) == ([], 4, later + timedelta(days=7))
@@ -189,6 +208,46 @@ def test_what_was_down_is_named_as_a_gap_and_added_when_it_is_back(shop: Shop, m
     shop.tick(later + timedelta(days=2))
     assert request.packages.count() == 2
     assert shop.look(request).state == State.CLOSED
+
+
+def test_a_system_that_is_back_in_time_leaves_no_gap(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked a few times within seconds, then once an hour; what waits says for whom, and nothing has failed."""
+    shop.add_customer(1)
+    with monkeypatch.context() as patch:
+        down(patch)
+        request = shop.file(Kind.ACCESS)
+        waits = []
+        for _ in range(2 * packages.QUICK_TRIES):
+            step = request.steps.get(verb="export")
+            assert (step.state, step.error) == (Step.State.READY, "away")
+            shop.tick(step.not_before)
+            waits.append(request.steps.get(verb="export").not_before - step.not_before)
+    seconds = [wait for wait in waits if wait < timedelta(minutes=1)]
+    assert set(waits) - set(seconds) == {HOUR}
+    assert len(seconds) == 4
+    later = LAST_BUT_ONE - timedelta(days=3)
+    shop.tick(later)
+    package = request.packages.get()
+    assert (package.part, package.gaps, package.rows) == (1, [], 1)
+    assert request.notices.get(kind__startswith="package").kind == "package"
+
+
+def test_while_a_system_is_waited_for_nothing_else_is_written(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first gap ends the try: what would be thrown away is not read from the systems that answer."""
+    shop.add_customer(1)
+    written: list[str] = []
+    real = SqlSnapshot.copy_rows
+
+    def note(self: SqlSnapshot, collection: str, **asked: Any) -> int:
+        written.append(collection)
+        if len(set(written)) == 2:
+            raise Unavailable("away in the middle")
+        return real(self, collection, **asked)
+
+    monkeypatch.setattr(SqlSnapshot, "copy_rows", note)
+    request = shop.file(Kind.ACCESS)
+    assert request.packages.count() == 0
+    assert len(set(written)) == 2, "it stopped there, and was not begun anew without the system"
 
 
 def test_a_system_that_goes_away_in_the_middle_of_a_table_leaves_nothing_half_in_the_package(
@@ -205,12 +264,9 @@ def test_a_system_that_goes_away_in_the_middle_of_a_table_leaves_nothing_half_in
         return count
 
     monkeypatch.setattr(SqlSnapshot, "copy_rows", break_off)
-    now, request = NOW, shop.file(Kind.ACCESS)
+    request = shop.file(Kind.ACCESS)
     assert request.packages.count() == 0
-    assert files() == []
-    for _ in range(packages.EXPORT_ATTEMPTS):
-        now += timedelta(minutes=11)
-        request = shop.advance(request, now=now)
+    request = shop.advance(request, now=LAST_BUT_ONE)
     archive = open_package(request)
     assert [name for name in archive.namelist() if name.startswith("data/")] == []
     assert request.packages.get().gaps == ["shop"]
@@ -220,8 +276,45 @@ def test_near_the_due_date_a_package_waits_for_nobody(shop: Shop, monkeypatch: p
     down(monkeypatch)
     request = shop.file(Kind.ACCESS)
     assert request.packages.count() == 0
-    request = shop.advance(request, now=datetime(2026, 12, 7, 9, 0, tzinfo=NOW.tzinfo))  # due on 2026-12-08
+    request = shop.advance(request, now=LAST_BUT_ONE - timedelta(minutes=1))
+    assert (request.state, request.packages.count()) == (State.ACTING, 0)
+    request = shop.advance(request, now=LAST_BUT_ONE + HOUR)
     assert (request.state, request.packages.get().gaps) == (State.CLOSED, ["shop"])
+
+
+def test_a_part_that_is_still_missing_past_the_due_date_raises_an_alarm_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down(monkeypatch)
+    request = shop.advance(shop.file(Kind.ACCESS), now=LAST_BUT_ONE)
+    assert request.packages.get().gaps == ["shop"]
+    alarms = Notice.objects.filter(kind="supplement_late")
+    shop.tick(datetime(2026, 12, 8, 23, 59, tzinfo=NOW.tzinfo))
+    assert not alarms.exists(), "the last day is not over"
+    for day in (9, 10):
+        shop.tick(datetime(2026, 12, day, tzinfo=NOW.tzinfo))
+    told = alarms.get()
+    assert told.user == shop.second
+    assert told.params.items() >= {"due": "2026-12-08", "zh": "商店系统", "en": "Shop system"}.items()
+    assert shop.events(request).count("supplement_late") == 1
+    monkeypatch.undo()
+    shop.tick(datetime(2026, 12, 11, tzinfo=NOW.tzinfo))
+    assert shop.tick(datetime(2026, 12, 12, tzinfo=NOW.tzinfo))["lacking"] == 0
+
+
+def test_a_system_that_is_only_asked_is_named_as_left_out(shop: Shop) -> None:
+    """No connection reaches it, so the package cannot have what it holds, and says so in file and page."""
+    load(shop, systems={"archive": ARCHIVE})
+    shop.add_customer(1)
+    request = shop.file(Kind.ACCESS)
+    archive = open_package(request)
+    (told,) = read_manifest(archive)["omitted"]
+    assert (told["what"], told["reason"]) == ("archive", "OMIT.NOT_CONNECTED")
+    reason = REASONS["OMIT.NOT_CONNECTED"]
+    for page, name, text in (("index.html", "纸质档案", reason.zh), ("index.en.html", "Paper archive", reason.en)):
+        said = archive.read(page).decode()
+        assert name in said
+        assert text in said
 
 
 # --- the end of it
@@ -251,12 +344,15 @@ def test_staff_revoke_for_a_reason_that_the_person_is_told(asked: Request, shop:
 
 def test_an_expired_package_is_a_file_less_and_a_key_less(asked: Request, shop: Shop) -> None:
     package = Package.objects.get(request=asked)
-    kept = package_path(package.pk).read_bytes()
+    key = bytes(package.data_key or b"")
+    assert _tables_with(key, shop) == ["rights_package"]
+    shop.tick(NOW + timedelta(days=7))
+    assert files() == [package_path(package.pk).name], "until the end of its last second"
     shop.tick(NOW + timedelta(days=7, seconds=1))
     package.refresh_from_db()
     assert package.data_key is None
     assert files() == []
-    assert kept, "and a copy of the file on a tape is noise without the key"
+    assert _tables_with(key, shop) == [], "and a copy of the file on a tape is noise"
 
 
 # --- copies for others
@@ -268,6 +364,19 @@ def portable(shop: Shop) -> Package:
     shop.add_visits(3)
     request = shop.file(Kind.ACCESS, portable=True)
     return Package.objects.select_related("request__subject").get(request=request)
+
+
+def _tables_with(key: bytes, shop: Shop) -> list[str]:
+    """The tables of the portal with a row that has these bytes."""
+    with shop.stack.connect("superuser") as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        return [
+            name
+            for (name,) in tables
+            if connection.execute(
+                sql.SQL("SELECT 1 FROM {} t WHERE t::text LIKE %s").format(sql.Identifier(name)), [f"%{key.hex()}%"]
+            ).fetchone()
+        ]
 
 
 def make_copy(source: Package) -> packages.Handover:
@@ -332,6 +441,7 @@ def test_no_copy_outlives_a_package_that_is_revoked_while_it_is_copied(
     monkeypatch.setattr(packages, "read_sealed", revoke_midway)
     with pytest.raises(packages.Gone):
         make_copy(portable)
+    assert packages.sweep_files() == 1
     assert files() == []
     assert not Package.objects.filter(data_key__isnull=False).exists()
 
@@ -339,31 +449,28 @@ def test_no_copy_outlives_a_package_that_is_revoked_while_it_is_copied(
 # --- nothing is left behind
 
 
-def test_a_worker_that_lost_its_step_ends_in_the_middle_of_a_table(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lease is looked at while rows pass; the connection it read on serves the next reader."""
+def test_a_worker_that_lost_its_step_makes_no_package(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row is refused, its file is swept away, and the connection it read on serves the next reader."""
     shop.add_customer(1)
     shop.add_visits(20_000)
-    begun: list[str] = []
     real = SqlSnapshot.copy_rows
 
-    def note(self: SqlSnapshot, collection: str, **asked: Any) -> int:
-        begun.append(collection)
-        return real(self, collection, **asked)
-
-    def lose(work: Work, **fields: Any) -> None:
-        if begun and begun[-1] == "shop.visit":
-            raise LostLease("taken over")
+    def take_over(self: SqlSnapshot, collection: str, **asked: Any) -> int:
+        count = real(self, collection, **asked)
+        if collection == "shop.visit":
+            # As another worker does once the lease is over.
+            Step.objects.filter(verb="export").update(fence=F("fence") + 1, state=Step.State.READY, lease_until=None)
+        return count
 
     with monkeypatch.context() as patch:
-        patch.setattr(packages, "PULSE_SECONDS", 0)
-        patch.setattr(SqlSnapshot, "copy_rows", note)
-        patch.setattr(Work, "write", lose)
+        patch.setattr(SqlSnapshot, "copy_rows", take_over)
         request = shop.file(Kind.ACCESS)
-    assert begun[-1] == "shop.visit"
-    assert files() == []
     assert request.packages.count() == 0
+    assert len(files()) == 1
+    assert packages.sweep_files() == 1
     request = shop.advance(request, now=NOW + HOUR)
     assert len(read_tables(open_package(request))["shop.visit"]) == 20_000
+    assert files() == [package_path(request.packages.get().pk).name]
 
 
 def test_two_workers_make_one_package(shop: Shop) -> None:
@@ -417,7 +524,7 @@ def test_a_writer_that_is_killed_half_way_leaves_no_plain_text_and_its_file_is_s
     assert files() == []
 
 
-def test_a_failure_half_way_leaves_no_file(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_failure_half_way_leaves_is_swept_away(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.add_customer(1)
 
     def fail(*asked: Any, **named: Any) -> None:
@@ -426,7 +533,29 @@ def test_a_failure_half_way_leaves_no_file(shop: Shop, monkeypatch: pytest.Monke
     monkeypatch.setattr(Package.objects, "create", fail)
     with pytest.raises(OSError, match="space"):
         shop.file(Kind.ACCESS)
+    assert packages.sweep_files() == 1
     assert files() == []
+
+
+def test_a_worker_that_ends_right_after_its_row_committed_leaves_the_package_whole(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to COMMIT is lost, or the process is told to end: the row is there all the same."""
+    shop.add_customer(1)
+
+    def end(package: Package, **asked: Any) -> None:
+        transaction.on_commit(lambda: sys.exit(1))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packages, "_tell_made", end)
+        with pytest.raises(SystemExit):
+            shop.file(Kind.ACCESS)
+    package = Package.objects.get()
+    assert packages.sweep_files() == 0
+    assert files() == [package_path(package.pk).name]
+    request = shop.advance(package.request, now=NOW + HOUR)
+    assert request.state == State.CLOSED
+    assert len(read_tables(open_package(request))["shop.customer"]) == 1
 
 
 def test_no_plain_text_is_written_anywhere_in_the_data_folder(asked: Request, shop: Shop) -> None:

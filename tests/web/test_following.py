@@ -256,7 +256,7 @@ def test_a_package_is_handed_out_for_a_fresh_code_and_then_goes(portal: Portal) 
 
 def _sent_code(portal: Portal) -> str:
     with portal.django_as("owner"):
-        body = OutboxMessage.objects.filter(channel="sms").order_by("-id")[0].body
+        body = OutboxMessage.objects.filter(channel="sms").latest("created_at").body
     found = re.search(r"\d{6}", body)
     assert found
     return found.group()

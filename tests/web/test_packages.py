@@ -6,22 +6,33 @@ import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from django.http.response import HttpResponseBase
 from django.test import Client
 from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portal.core import keyring, sealedfile
+from rights.actions.datamap import store_documents
 from rights.actions.packages import package_path
-from rights.kernel.states import Kind
-from rights.models import Package, Request
+from rights.datamap import load_live_map, read_folder
+from rights.kernel.clock import local_day
+from rights.kernel.decisions import REASONS
+from rights.kernel.states import Kind, State
+from rights.models import DataMapVersion, Package, Request
+from rights.notices import render_notice
+from rights.templatetags.look import day_text
 from rights.web.downloads import Span, Unsatisfiable, parse_range
 from tests.business import TODAY, Business
 from tests.web.test_following import CHEN, Portal, Travel, _sent_code, page, words
 
+ANOTHER_CODE = timedelta(minutes=2)
+"""After which another code can be sent."""
 AsRole = Callable[[str], AbstractContextManager[None]]
 
 
@@ -73,6 +84,10 @@ def downloads(portal: Portal, item: Request) -> int:
         ("bytes=a-b", None),
         ("items=0-1", None),
         ("bytes=0-1,3-4", None),
+        (f"bytes={'9' * 5000}-", None),
+        (f"bytes=0-{'9' * 5000}", None),
+        (f"bytes=-{'9' * 5000}", None),
+        ("bytes=\u0663-", None),
         ("", None),
     ],
 )
@@ -117,13 +132,15 @@ def test_a_download_that_broke_off_is_taken_up_again(portal: Portal, client: Cli
         answer = client.get(file, headers={"Range": f"bytes={middle}-", "If-Range": changed})
         assert answer.status_code == 200, "the file is another one, so all of it is sent"
         body(answer)
+    endless = client.get(file, headers={"Range": f"bytes={'9' * 5000}-"})
+    assert (endless.status_code, body(endless)) == (200, content)
     behind = client.get(file, headers={"Range": f"bytes={len(content)}-"})
     assert (behind.status_code, behind["Content-Range"]) == (416, f"bytes */{len(content)}")
     assert client.get(file, headers={"If-None-Match": etag}).status_code == 304
     assert client.get(file, headers={"If-Match": '"another"'}).status_code == 412
     head = client.head(file)
     assert (head.status_code, head["Content-Length"], body(head)) == (200, str(len(content)), b"")
-    assert downloads(portal, item) == 4, "four from the first byte on; none that was taken up again"
+    assert downloads(portal, item) == 5, "five from the first byte on; none that was taken up again"
     assert downloads(portal, item) == _events(portal, item, "package_fetched")
 
 
@@ -167,7 +184,8 @@ def test_a_changed_file_is_not_handed_out(portal: Portal, client: Client) -> Non
     path.write_bytes(raw)
     answer = client.get(file)
     assert answer.status_code == 500
-    assert "已损坏" in words(answer.content.decode()) or "损坏" in words(answer.content.decode())
+    assert "文件已损坏" in words(answer.content.decode())
+    assert "这个验证码不能用" not in words(answer.content.decode()), "the code was right"
     path.write_bytes(raw[:-1])
     assert client.get(file).status_code == 500
     assert downloads(portal, item) == 0
@@ -192,18 +210,169 @@ def test_a_person_destroys_their_package(portal: Portal, client: Client) -> None
 def test_a_running_download_stops_when_the_package_is_destroyed(
     portal: Portal, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What was begun ends at the next frame, and never looks whole."""
+    monkeypatch.setattr(sealedfile, "FRAME", 4096)
+    monkeypatch.setattr(sealedfile, "_STRIDE", 4096 + sealedfile.OVERHEAD)
     item = ask(portal)
     file = prove(portal, client, item)
     answer = client.get(file)
+    whole = int(answer["Content-Length"])
+    assert whole > 4 * 4096
+    blocks = iter(answer)
+    received = [next(blocks)]
+    (where,) = re.findall(r'action="([^"]*/revoke/)"', page(client, "package", item.pk))
+    assert client.post(where).status_code == 302
+    with pytest.raises(keyring.SealBroken):
+        received.extend(blocks)
+    assert len(b"".join(received)) < whole / 2
+
+
+# --- what is in it, and what is not
+
+
+def section(html: str, title: str) -> str:
+    """What is read under a heading of the page."""
+    return words("<main" + html.split(f"<h2>{title}</h2>", 1)[1].split("<h2>", 1)[0])
+
+
+def test_the_page_has_what_the_request_concerns_and_says_what_it_leaves_out(portal: Portal, client: Client) -> None:
+    everything = page(client, "package", ask(portal).pk)
+    assert all(name in section(everything, "里面有什么") for name in ("贷款系统", "保险系统", "平台系统"))
+    html = page(client, "package", ask(portal, entities=["loan"]).pk)
+    inside, left_out = section(html, "里面有什么"), section(html, "这次没有包括的")
+    assert "贷款系统" in inside
+    for name in ("保险系统", "平台系统"):
+        assert name not in inside
+    assert REASONS["OMIT.NOT_ASKED"].zh in left_out
+    assert "个人信息保护法第 45 条" in left_out
+    assert left_out.count(REASONS["OMIT.NOT_ASKED"].zh) == 1, "one reason, said once of all that it concerns"
     with portal.django_as("owner"):
-        package_path(Package.objects.get(request=item).pk).unlink()
-    received = 0
-    try:
-        for block in answer:
-            received += len(block)
-    except ValueError:
-        assert received < int(answer["Content-Length"])
-    assert received <= 2 * 256 * 1024
+        entities = load_live_map().entities
+    assert all((entity.name("zh") in left_out) == (key != "loan") for key, entity in entities.items())
+
+
+def test_a_portable_copy_says_what_cannot_be_moved_and_nothing_of_what_is_secret(
+    portal: Portal, client: Client
+) -> None:
+    item = ask(portal, portable=True)
+    left_out = section(page(client, "package", item.pk), "这次没有包括的")
+    with portal.django_as("owner"):
+        collections = load_live_map().collections
+    assert REASONS["OMIT.DERIVED"].zh in left_out
+    assert collections["loan.bureau_report"].label("zh") in left_out
+    assert collections["wallet.str_report"].label("zh") not in left_out
+
+
+def test_a_system_that_is_only_asked_stands_on_the_page_as_left_out(portal: Portal, client: Client) -> None:
+    documents = read_folder(Path("portal/demo/datamap"))
+    governance = yaml.safe_load(documents["governance.yml"])
+    governance["systems"]["archive"] = {
+        "kind": "manual", "entity": "loan", "days": 5, "label": {"zh": "纸质档案", "en": "Paper archive"},
+        "instructions": {"zh": "销毁档案袋", "en": "Shred the folder"},
+    }  # fmt: skip
+    with portal.django_as("owner"):
+        name = DataMapVersion.objects.get().name
+        store_documents(
+            {**documents, "governance.yml": yaml.safe_dump(governance, allow_unicode=True)}, name=name, now=TODAY
+        )
+    html = page(client, "package", ask(portal).pk)
+    assert "纸质档案" not in section(html, "里面有什么")
+    left_out = section(html, "这次没有包括的")
+    assert "纸质档案" in left_out
+    assert REASONS["OMIT.NOT_CONNECTED"].zh in left_out
+
+
+# --- a system that is away
+
+
+NOWHERE = "postgresql://127.0.0.1:1/none?connect_timeout=1"
+
+
+def away(patch: pytest.MonkeyPatch, *systems: str) -> None:
+    for system in systems:
+        patch.setenv(f"SYSTEM_{system.upper()}_URL", NOWHERE)
+
+
+def test_a_person_follows_what_is_missing_until_it_is_added(
+    portal: Portal, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two systems are away: first their answer is waited for, then each is added on the day on which it is back."""
+    due = TODAY + timedelta(days=15)
+    with monkeypatch.context() as patch:
+        away(patch, "loan", "wealth")
+        item = ask(portal)
+        assert item.state == State.ACTING
+        portal.travel(due - timedelta(days=2))
+        item = portal.work(item)
+        assert item.state == State.ACTING
+        seen = words(page(client, "request", item.pk))
+        assert "有一个系统没有答复" in seen
+        assert "不影响到期日" in seen
+
+        first = due - timedelta(days=1)
+        portal.travel(first)
+        item = portal.work(item)
+        assert item.state == State.CLOSED
+        for name in ("request", "package"):
+            assert "贷款系统" in words(page(client, name, item.pk))
+        seen = words(page(client, "request", item.pk))
+        assert "已办完，还缺一部分" in seen
+        assert "还缺贷款系统、财富系统。" in seen
+        assert "不用再申请" in seen
+        assert "向监管部门投诉" in seen
+        assert "还缺：贷款系统、财富系统 暂时连不上" in seen
+        assert "再试，拿到后告诉你" in seen
+        assert "所有公司" not in seen
+        assert "排队中" not in seen
+        assert "还缺贷款系统、财富系统" in words(page(client, "requests"))
+        html = page(client, "package", item.pk)
+        left_out = section(html, "这次没有包括的")
+        assert "贷款系统、财富系统" in left_out
+        assert REASONS["OMIT.UNANSWERED"].zh in left_out
+        assert section(html, "里面有什么").count("没有答复") == 2
+
+    second = first + timedelta(days=2)
+    portal.travel(second)
+    with monkeypatch.context() as patch:
+        away(patch, "wealth")
+        portal.work(item)
+        seen = words(page(client, "request", item.pk))
+        assert "已补进资料包：贷款系统" in seen
+        assert "还缺：财富系统 暂时连不上" in seen
+        with portal.django_as("owner"):
+            told = item.notices.get(kind="package_added")
+            assert "财富系统还没有答复" in render_notice(told, "zh-hans")[1]
+            assert "Wealth system still did not answer" in render_notice(told, "en")[1]
+            until = local_day(item.packages.get(part=1).expires_at)
+        assert day_text(until) in section(page(client, "request", item.pk), "资料包已备好"), "the part that ends first"
+    portal.travel(second + timedelta(days=1))
+    portal.work(item)
+    seen = words(page(client, "request", item.pk))
+    assert "还缺" not in seen
+    with portal.django_as("owner"):
+        rows = sum(package.rows for package in item.packages.all())
+        last = item.notices.filter(kind="package_added").latest("id")
+        assert "还没有答复" not in render_notice(last, "zh-hans")[1]
+    assert f"{rows:,} 条" in seen, "all parts together are what was handed out"
+    assert "这次没有包括的" not in page(client, "package", item.pk)
+
+
+# --- what went wrong is said as what it is
+
+
+def test_only_a_code_that_does_not_work_is_called_so(portal: Portal, client: Client) -> None:
+    item = ask(portal)
+    here, download = (reverse(f"rights:{name}", args=[item.pk]) for name in ("package", "package_download"))
+    client.post(here)
+    wrong = "000000" if _sent_code(portal) != "000000" else "111111"
+    assert "这个验证码不能用" in words(client.post(download, {"code": wrong}).content.decode())
+    answer = client.post(here)
+    while answer.status_code == 302:
+        answer = client.post(here)
+    assert answer.status_code == 429
+    seen = words(answer.content.decode())
+    assert "验证码发得太多了" in seen
+    assert "这个验证码不能用" not in seen
 
 
 # --- a copy for somebody else
@@ -279,9 +448,31 @@ def test_a_copy_is_destroyed_by_the_person_before_it_was_fetched(portal: Portal,
     assert client.post(where).status_code == 302
     assert Client().post(link, {"secret": secret}).status_code == 410
     assert "已销毁" in words(page(client, "handover", item.pk))
-    assert reverse("rights:package_download", args=[item.pk]) or page(client, "package", item.pk)
+    portal.travel(TODAY + ANOTHER_CODE)
+    with zipfile.ZipFile(io.BytesIO(body(client.get(prove(portal, client, item))))) as archive:
+        assert archive.testzip() is None, "the person's own package is as it was"
+
+
+def test_a_damaged_file_is_told_to_who_copies_it_and_to_who_receives_it(portal: Portal, client: Client) -> None:
+    item = ask(portal, portable=True)
+    link, secret = hand_over(portal, client, item)
+    receiver = Client()
+    file = receiver.post(link, {"secret": secret})["Location"]
     with portal.django_as("owner"):
-        assert Package.objects.get(request=item, copy_of=None).data_key is not None
+        paths = [package_path(package.pk) for package in Package.objects.filter(request=item)]
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:-1])
+    answer = receiver.get(file)
+    assert answer.status_code == 500
+    seen = words(answer.content.decode())
+    assert "文件已损坏" in seen
+    assert "口令" not in seen, "the secret was right, and none is asked for"
+    portal.travel(TODAY + ANOTHER_CODE)
+    here = reverse("rights:handover", args=[item.pk])
+    assert client.post(here, {"send": "1"}).status_code == 302
+    answer = client.post(here, {"receiver": "丙公司", "address": "c@c.example", "code": _sent_code(portal)})
+    assert answer.status_code == 500
+    assert "文件已损坏" in words(answer.content.decode())
 
 
 @pytest.mark.parametrize("change", [lambda link: link[:-3] + "x/", lambda link: "/received/nothing/"])

@@ -74,7 +74,7 @@ def send(text: bytes, *, client: Client | None = None, **fields: str) -> Any:
 
 def test_a_request_lists_its_receipts_to_read_and_to_keep(portal: Portal, item: Request, mine: Client) -> None:
     html = page(mine, "request", item.pk)
-    for title in ("收到申请的收据", "决定的收据", "办理结果的收据", "依法保留的收据"):
+    for title in ("收到申请的回执", "决定的回执", "办理结果的回执", "依法保留的回执"):
         assert title in html
     place = [item.pk, number(portal, item, "fulfilment")]
     seen = words(page(mine, "signed_receipt", *place))
@@ -122,7 +122,7 @@ def test_a_genuine_receipt_is_told_so_with_what_it_states(portal: Portal, item: 
     for answer in (send(text), Client().post("/verify/", {"receipt": text.decode()})):
         seen = words(answer.content.decode())
         assert answer.status_code == 200
-        assert "收据是真的，已记入账本。" in seen
+        assert "回执是真的，已记入账本。" in seen
         assert "第 1 号签名状态" in seen
         assert str(item.reference) in seen
         assert "1,225" in seen
@@ -134,8 +134,8 @@ def test_one_that_is_not_sealed_yet_is_told_so_and_completed_later(portal: Porta
     assert "账本还没有封存到它" in words(send(text).content.decode())
     seal(portal)
     answer = send(text)
-    assert "收据是真的，已记入账本。" in words(answer.content.decode())
-    assert "下载带账本证明的收据" in answer.content.decode()
+    assert "回执是真的，已记入账本。" in words(answer.content.decode())
+    assert "下载带账本证明的回执" in answer.content.decode()
     whole = Client().post("/verify/", {"receipt": text.decode(), "complete": "1"})
     assert whole["Content-Disposition"].startswith("attachment")
     assert verify_receipt.check(whole.content, keyring.verify_keys()).proved
@@ -157,20 +157,20 @@ def test_what_is_wrong_is_said(
     text = download(portal, mine, item, "submission")
     assert altered(text) != text
     seen = words(send(altered(text)).content.decode())
-    assert "收据不是真的，不要采信。" in seen
+    assert "回执不是真的，不要采信。" in seen
     assert said in seen
-    assert "收到申请的收据" not in seen, "what it states is worth nothing"
+    assert "收到申请的回执" not in seen, "what it states is worth nothing"
 
 
 def test_what_is_no_receipt_is_said(db: None) -> None:
     for text in (b"hello", b"{}", b"\xff", b"[" * 50_000):
         seen = words(send(text).content.decode())
-        assert "这不是本平台的收据。" in seen
+        assert "这不是本平台的回执。" in seen
         assert "不是真的" not in seen
     answer = Client().post("/verify/", {})
     assert answer.status_code == 422
     assert "请选择文件" in answer.content.decode()
-    assert words(Client().get("/verify/").content.decode()).count("核对收据") >= 1
+    assert words(Client().get("/verify/").content.decode()).count("核对回执") >= 1
 
 
 def test_a_letter_is_checked_with_the_receipt_of_its_decision(portal: Portal, item: Request, mine: Client) -> None:
@@ -179,8 +179,8 @@ def test_a_letter_is_checked_with_the_receipt_of_its_decision(portal: Portal, it
         refused = Request.objects.get(kind=Kind.CORRECTION)
     text = download(portal, mine, refused, "decision")
     assert "它还对应一段文字" in words(send(text).content.decode())
-    assert "这段文字就是收据对应的那一段。" in words(send(text, letter=LETTER).content.decode())
-    assert "这段文字不是收据对应的那一段。" in words(send(text, letter="我们什么都删了。").content.decode())
+    assert "这段文字就是回执对应的那一段。" in words(send(text, letter=LETTER).content.decode())
+    assert "这段文字不是回执对应的那一段。" in words(send(text, letter="我们什么都删了。").content.decode())
 
 
 def test_a_body_that_is_too_large_is_refused_unread(db: None) -> None:

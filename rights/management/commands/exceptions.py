@@ -1,12 +1,11 @@
 """Exceptions to retention: list them, propose one and see what it changes, approve another administrator's."""
 
 import argparse
-import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.utils import translation
+from django.core.management.base import CommandError
 
 from accounts.models import User
 from accounts.permissions import can
@@ -16,11 +15,12 @@ from rights.actions.exceptions import ExceptionDraft, ExceptionPreview, Exceptio
 from rights.actions.retention import StalePreview
 from rights.kernel.clock import local_day
 from rights.kernel.retention import Effect
-from rights.management.office import add_actor, add_assent, find_account, read_day, require_assent
+from rights.management.office import OfficeCommand, add_actor, add_assent, find_account, read_day, require_assent
 from rights.models import Request, RetentionException
 
 
-class Command(BaseCommand):
+class Command(OfficeCommand):
+    refusals = (ExceptionRefused, StalePreview)
     help = (
         "Exceptions to retention: one administrator proposes, another approves on what it would change. One that runs "
         "ends by its date; what an extension keeps is ended early by one with --effect release."
@@ -58,17 +58,7 @@ class Command(BaseCommand):
             if verb == "approve":
                 add_assent(part)
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with translation.override("en"):
-                said = getattr(self, f"_{options['verb']}")(options)
-        except ExceptionRefused as refused:
-            raise CommandError("\n".join(refused.problems)) from None
-        except StalePreview as stale:
-            raise CommandError(str(stale)) from None
-        if options["json"]:
-            self.stdout.write(json.dumps(said, ensure_ascii=False))
-            return
+    def say(self, said: Mapping[str, Any]) -> None:
         for item in said["exceptions"]:
             self.stdout.write(_sentence(item))
         if not said["exceptions"]:

@@ -2,21 +2,22 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.utils import translation
+from django.core.management.base import CommandError
 
 from portal.core import clock
 from rights.actions.handling import CannotSet, approve_policy, propose_policy
 from rights.kernel.handling import UnfitPolicy
-from rights.management.office import add_actor, add_assent, find_account, require_assent
+from rights.management.office import OfficeCommand, add_actor, add_assent, find_account, require_assent
 from rights.models import PolicyVersion
 from rights.queries import policy_in_force
 
 
-class Command(BaseCommand):
+class Command(OfficeCommand):
+    refusals = (CannotSet, UnfitPolicy)
     help = "The handling policy in versions: one administrator proposes, another approves."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -34,15 +35,7 @@ class Command(BaseCommand):
         add_assent(part)
         part.add_argument("--json", action="store_true")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with translation.override("en"):
-                said = getattr(self, f"_{options['verb']}")(options)
-        except (CannotSet, UnfitPolicy) as refused:
-            raise CommandError(str(refused)) from None
-        if options["json"]:
-            self.stdout.write(json.dumps(said, ensure_ascii=False))
-            return
+    def say(self, said: Mapping[str, Any]) -> None:
         if "rules" in said:
             self.stdout.write(f"In force: {json.dumps(said['rules'], ensure_ascii=False)}")
         for version in said["versions"]:

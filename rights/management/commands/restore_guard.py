@@ -50,6 +50,7 @@ class Command(BaseCommand):
         for item in done:
             self.stdout.write(
                 f"{item.collection}: {item.logged} in the log, {item.erased} were back and are erased again."
+                + (f" {item.flagged} that may only be stored are marked again." if item.flagged else "")
             )
         if not done:
             self.stdout.write(f"Nothing of {system} was erased since. It may serve.")

@@ -1,23 +1,23 @@
 """Retention rules: list the versions, propose one, approve one that another administrator proposed."""
 
 import argparse
-import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.utils import translation
+from django.core.management.base import CommandError
 
 from portal.core import clock
 from rights.actions import retention
 from rights.actions.retention import RuleDraft, RulePreview, RuleRefused, StalePreview
 from rights.kernel.clock import local_day
 from rights.kernel.retention import Bound, Count, Rank
-from rights.management.office import add_actor, add_assent, find_account, read_day, require_assent
+from rights.management.office import OfficeCommand, add_actor, add_assent, find_account, read_day, require_assent
 from rights.models import RetentionRule
 
 
-class Command(BaseCommand):
+class Command(OfficeCommand):
+    refusals = (RuleRefused, StalePreview)
     help = "Retention rules in versions: one administrator proposes, another approves on what it would change."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -53,17 +53,7 @@ class Command(BaseCommand):
         add_actor(part)
         part.add_argument("--json", action="store_true")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with translation.override("en"):
-                said = getattr(self, f"_{options['verb']}")(options)
-        except RuleRefused as refused:
-            raise CommandError("\n".join(refused.problems)) from None
-        except StalePreview as stale:
-            raise CommandError(str(stale)) from None
-        if options["json"]:
-            self.stdout.write(json.dumps(said, ensure_ascii=False))
-            return
+    def say(self, said: Mapping[str, Any]) -> None:
         for rule in said["rules"]:
             self.stdout.write(_sentence(rule))
 

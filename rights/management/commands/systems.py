@@ -1,27 +1,27 @@
 """The business systems: what stands between the workers and each, and how to stop erasures and let them go on."""
 
 import argparse
-import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
-from django.utils import translation
 
 from portal.core import clock
 from portal.core.clock import SHANGHAI
 from rights.actions import gates
 from rights.actions.gates import CannotSet
 from rights.datamap import load_live_map
-from rights.management.office import add_actor, find_account
+from rights.management.office import OfficeCommand, add_actor, find_account
 from rights.models import Gate
 from rights.queries import SystemState, stopped_gates, system_states
 
 NONE, MOST = "none", 32_767  # what the smaller of the two columns holds
 
 
-class Command(BaseCommand):
+class Command(OfficeCommand):
+    refusals = (CannotSet,)
     help = "The systems of the live data map: stop erasures, let them go on, count only (shadow mode), set limits."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -48,15 +48,7 @@ class Command(BaseCommand):
             )
         _add_rest(part)
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with translation.override("en"):
-                said = getattr(self, f"_{options['verb']}")(options)
-        except CannotSet as refused:
-            raise CommandError(str(refused)) from None
-        if options["json"]:
-            self.stdout.write(json.dumps(said, ensure_ascii=False))
-            return
+    def say(self, said: Mapping[str, Any]) -> None:
         for system in said["systems"]:
             self.stdout.write(_sentence(system))
 
