@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from rights.connectors import sqlcheck
+from sqlalchemy.engine import Connection
+
+from rights.connectors import sqlcatalog, sqlcheck, sqlmariacatalog
 from rights.connectors.base import Connector, Links, Partner, Seed, Snapshot
 from rights.connectors.manual import ManualTask
 from rights.connectors.opendsr import OpenDsrPartner
 from rights.connectors.own import OwnSystem, find_faults
 from rights.connectors.sql import ANSWER_SECONDS, open_system
-from rights.connectors.sqlcatalog import LiveSchema, open_catalog, read_schema
+from rights.connectors.sqlcatalog import LiveSchema, open_catalog
 from rights.connectors.sqlcheck import Finding
 from rights.connectors.webhook import WebhookPartner
 from rights.datamap import DataMap, Edge, Party
@@ -71,13 +73,19 @@ def add_links(seed: Seed, *, system: str, data_map: DataMap, patience: float = A
 def read_system(system: str, *, schema: str) -> LiveSchema:
     """A system's schema as it is now. Raises Unavailable or Refused."""
     with open_catalog(system) as connection:
-        return read_schema(connection, schema)
+        return _read_schema(connection, schema)
+
+
+def _read_schema(connection: Connection, schema: str) -> LiveSchema:
+    if connection.dialect.name == "mariadb":
+        return sqlmariacatalog.read_schema(connection, schema)
+    return sqlcatalog.read_schema(connection, schema)
 
 
 def check_system(system: str, data_map: DataMap, *, dataset_file: str) -> tuple[LiveSchema, list[Finding]]:
     """A system's schema, and what it says against the map. Raises Unavailable or Refused."""
     with open_catalog(system) as connection:
-        live = read_schema(connection, data_map.systems[system].schema)
+        live = _read_schema(connection, data_map.systems[system].schema)
         found = sqlcheck.check_system(connection, live, system=system, data_map=data_map, dataset_file=dataset_file)
         return live, found
 

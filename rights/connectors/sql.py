@@ -10,9 +10,8 @@ from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine import Connection, CursorResult, Engine
-from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql import Executable
 
@@ -34,6 +33,7 @@ from rights.connectors.base import (
     Subject,
     Unavailable,
 )
+from rights.connectors.sqldialect import Dialect
 from rights.connectors.sqlfates import (
     FIXED,
     GO,
@@ -49,8 +49,9 @@ from rights.connectors.sqlgraph import Graph
 from rights.connectors.sqlmasks import is_masked, mask_values, masked
 from rights.connectors.sqlprepare import run
 from rights.connectors.sqlreach import BIND, Reach
+from rights.connectors.sqlservers import find_dialect
 from rights.datamap import Condition, DataMap, Edge, System
-from rights.kernel.clock import local_day
+from rights.kernel.clock import SHANGHAI, local_day
 from rights.kernel.plan import Fate
 
 ANSWER_SECONDS = 2
@@ -65,10 +66,6 @@ SURVEYED = 5_000
 TEXTS = 20_000
 """How many texts of equal counts a survey keeps."""
 FATES = {HOLD: Fate.HOLD, HOLD_OPEN: Fate.HOLD, **{number: fate for fate, number in FIXED.items()}}
-_UNAVAILABLE = frozenset({"08", "53", "57"})
-"""SQLSTATE classes of a server that is away, full or stopping; 40001 and 40P01 mean: try again."""
-_READ_ONLY = "25006"
-"""For a while, as a rule: the other server takes over, or the maintenance ends."""
 
 
 @dataclass(frozen=True)
@@ -81,26 +78,29 @@ class SqlConnector:
 
     @contextmanager
     def snapshot(self, seed: Seed, *, patience: float = ANSWER_SECONDS) -> Iterator["SqlSnapshot"]:
-        with _translated(self.system), self.engine.connect() as connection:
-            connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            with connection.begin():
-                _limit(connection, patience)
-                yield SqlSnapshot(self.graph, connection, Reach(self.graph, seed))
+        with (
+            _translated(self.system, self.dialect),
+            self.engine.connect() as connection,
+            self.dialect.read(connection, seconds=patience) as reading,
+        ):
+            yield SqlSnapshot(self.graph, reading, Reach(self.graph, seed))
 
     @contextmanager
     def _act(self) -> Iterator[Connection]:
-        with _translated(self.system), self.engine.connect() as connection:
-            # A pooled connection may come back from a read-only snapshot. Whether it writes is left to the server: a
-            # database that was made read-only, or a standby, must say so and not be overruled.
-            connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=None)
-            with connection.begin():
-                _limit(connection, ACT_SECONDS)
-                yield connection
+        with (
+            _translated(self.system, self.dialect),
+            self.engine.connect() as connection,
+            self.dialect.act(connection, seconds=ACT_SECONDS) as acting,
+        ):
+            yield acting
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.graph.dialect
 
     def find_obstacles(self, collection: str) -> list[str]:
-        table = self.graph.tables[collection]
         with self._act() as connection:
-            found = list(connection.execute(_OBSTACLES, {"schema": table.schema, "table": table.name}).scalars())
+            found = self.dialect.find_obstacles(connection, self.graph.tables[collection])
         # A statement that was prepared while a rule did nothing instead goes on doing nothing after the rule has gone.
         self.engine.dispose()
         return found
@@ -117,8 +117,9 @@ class SqlConnector:
 
         def statement() -> sa.Update | sa.Delete:
             masks = bool(self.graph.collections[collection].mask) and policies[collection].otherwise is Fate.MASK
+            erasing = reach.change_chosen(self._erasing(collection, masks=masks), collection)
             lets_go = _judged(reach, policies, collection, fates=(GO,))
-            return self._erasing(collection, masks=masks).where(reach.key_in(collection), lets_go)
+            return self.dialect.change_found(erasing, reach.table_keys(collection), lets_go)
 
         with self._act() as connection:
             values = reach.bound_keys(collection, keys) | self._mask_values(collection)
@@ -130,7 +131,8 @@ class SqlConnector:
 
         def statement() -> sa.Update:
             stays = _judged(reach, policies, collection, fates=RESTRICTED)
-            return self._flagging(collection).where(reach.key_in(collection), stays)
+            flagging = reach.change_chosen(self._flagging(collection), collection)
+            return self.dialect.change_found(flagging, reach.table_keys(collection), stays)
 
         with self._act() as connection:
             values = reach.bound_keys(collection, keys)
@@ -141,7 +143,8 @@ class SqlConnector:
         reach = self._nobody()
 
         def statement() -> sa.Update:
-            return self._flagging(collection).where(reach.key_in(collection), ~_is_flagged(self.graph, collection))
+            flagging = reach.change_chosen(self._flagging(collection), collection)
+            return flagging.where(~_is_flagged(self.graph, collection))
 
         with self._act() as connection:
             values = reach.bound_keys(collection, keys)
@@ -161,8 +164,8 @@ class SqlConnector:
             return [tuple(row) for row in run(connection, reach, statement, "present", collection, values=values)]
 
     def stream_keys(self, collection: str) -> Iterator[list[Key]]:
-        with _translated(self.system), self.engine.connect() as connection, connection.begin():
-            _limit(connection, ACT_SECONDS)
+        with self._act() as connection:
+            self.dialect.let_stream(connection, seconds=COPY_SECONDS)
             found = connection.execute(self._unmasked_keys(collection), execution_options={"yield_per": KEYS_AT_ONCE})
             for page in found.partitions():
                 yield [tuple(row) for row in page]
@@ -171,9 +174,8 @@ class SqlConnector:
         reach = self._nobody()
 
         def statement() -> sa.Update | sa.Delete:
-            return self._erasing(collection, masks=bool(self.graph.collections[collection].mask)).where(
-                reach.key_in(collection)
-            )
+            erasing = self._erasing(collection, masks=bool(self.graph.collections[collection].mask))
+            return reach.change_chosen(erasing, collection)
 
         with self._act() as connection:
             values = reach.bound_keys(collection, keys) | self._mask_values(collection)
@@ -223,9 +225,9 @@ class SqlConnector:
         table = self.graph.tables[collection]
 
         def statement() -> sa.Update:
-            same = sa.cast(table.c[column], sa.Text) == sa.bindparam(f"{BIND}old")
+            same = self.dialect.same(sa.cast(table.c[column], sa.Text), sa.bindparam(f"{BIND}old"))
             written = {column: sa.bindparam(f"{BIND}new", type_=table.c[column].type)}
-            return sa.update(table).where(reach.in_reach(collection), same).values(written)
+            return self._of_person(sa.update(table), reach, collection).where(same).values(written)
 
         with self._act() as connection:
             values = {f"{BIND}old": old, f"{BIND}new": new}
@@ -245,16 +247,19 @@ class SqlConnector:
             return sa.bindparam(moment, type_=table.c[name].type) if moment else value
 
         def statement() -> sa.Update:
-            where = [reach.in_reach(collection), *(table.c[name] == value for name, value in match.items())]
+            where = [table.c[name] == value for name, value in match.items()]
             if only_empty:
                 where.append(sa.and_(*(table.c[name].is_(None) for name in values)))
-            return sa.update(table).where(*where).values({name: written(name, value) for name, value in values.items()})
+            setting = self._of_person(sa.update(table), reach, collection).where(*where)
+            return setting.values({name: written(name, value) for name, value in values.items()})
 
         key = ("set", collection, tuple(match.items()), tuple(values.items()), only_empty)
+        local = {f"{BIND}today": local_day(now), f"{BIND}now": now.astimezone(SHANGHAI)}
         with self._act() as connection:
-            return run(
-                connection, reach, statement, *key, values={f"{BIND}today": local_day(now), f"{BIND}now": now}
-            ).rowcount
+            return run(connection, reach, statement, *key, values=local).rowcount
+
+    def _of_person(self, statement: sa.Update, reach: Reach, collection: str) -> sa.Update:
+        return self.dialect.change_found(statement, reach.table_keys(collection), reach.found(collection))
 
     def check(self) -> None:
         with self._act() as connection:
@@ -266,6 +271,10 @@ class SqlSnapshot:
     graph: Graph
     connection: Connection
     reach: Reach
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.graph.dialect
 
     def read_facts(self, asked: Sequence[tuple[Condition, tuple[str, ...]]]) -> list[Fact]:
         found = []
@@ -297,6 +306,8 @@ class SqlSnapshot:
     def _run(
         self, build: Callable[[], Executable], *key: Hashable, policies: Iterable[Policy] = (), **options: Any
     ) -> CursorResult[*tuple[Any, ...]]:
+        if "yield_per" in options:
+            self.dialect.let_stream(self.connection, seconds=COPY_SECONDS)
         return run(self.connection, self.reach, build, *key, policies=policies, options=options)
 
     def read_links(self, edges: Sequence[Edge]) -> dict[Edge, Links]:
@@ -372,7 +383,14 @@ class SqlSnapshot:
         if not reach.many:
             return sa.union_all(*parts)
         together = sa.union_all(*parts).subquery("counts")
-        return sa.select(together).order_by(*_order(together.c.j))
+        return sa.select(together).order_by(*self._order(together.c.j))
+
+    def _order(self, subject: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:
+        """Numbers by their size, text by its letters and digits written as text as numbers."""
+        if not isinstance(subject.type, sa.String):
+            return [subject]
+        is_number = subject.regexp_match("^[0-9]+$")
+        return [sa.case((is_number, sa.func.length(subject)), else_=0), self.dialect.by_bytes(subject)]
 
     def explain(self, policies: Mapping[str, Policy]) -> str:
         if not self._counted(policies):
@@ -388,9 +406,7 @@ class SqlSnapshot:
         if subjects is not None and seed.everybody:
             seed = replace(seed, everybody=replace(seed.everybody, values=tuple(subjects)))
         snapshot = replace(self, reach=Reach(self.graph, seed))
-        # Hundreds of thousands of lines are sorted, which the server's default would do on disk; and all are fetched.
-        self.connection.execute(sa.text("SET LOCAL work_mem = '64MB'"))
-        self.connection.execute(sa.text("SET LOCAL cursor_tuple_fraction = 1"))
+        self.dialect.prepare_survey(self.connection)
         counted = self._counted(policies)
         place = {counted.index(key): i for i, key in enumerate(writers) if key in counted}
         nothing = [writer(()) for writer in writers.values()]
@@ -472,7 +488,7 @@ class SqlSnapshot:
         def statement() -> sa.Select[Any]:
             table = self.graph.tables[collection]
             keys = [table.c[name] for name in self.graph.key_columns(collection)]
-            stays = _judged(self.reach, policies, collection, fates=RESTRICTED)
+            stays = sa.tuple_(*keys).in_(_judged(self.reach, policies, collection, fates=RESTRICTED))
             return sa.select(*keys).where(stays, ~_is_flagged(self.graph, collection)).order_by(*keys).limit(limit)
 
         found = self._run(statement, "unflagged", collection, limit, policies=policies.values())
@@ -503,25 +519,19 @@ class SqlSnapshot:
         def statement() -> sa.Select[Any]:
             table = self.graph.tables[collection]
             keys = [table.c[name] for name in self.graph.key_columns(collection)]
-            shown = sa.select(*sqlcopy.write_values(self._shown(collection, redact), form))
-            mine = shown.where(self.reach.in_reach(collection)).order_by(*keys)
-            return sqlcopy.write_rows(mine, form)
+            rows = sa.select(*self.dialect.shown(shown, form)).where(self.reach.in_reach(collection)).order_by(*keys)
+            return self.dialect.lines(rows, form)
 
-        _limit(self.connection, COPY_SECONDS)
-        sqlcopy.write_plainly(self.connection)
-        copy = sqlcopy.Copy(form, write)
-        self._run(statement, "rows", collection, tuple(redact), form, portal_copy=copy).close()
-        return copy.rows
+        shown = self._shown(collection, redact)
+        self.dialect.limit(self.connection, seconds=COPY_SECONDS)
+        rows = partial(self._run, statement, "rows", collection, tuple(redact), form)
+        return self.dialect.copy(self.connection, rows, shown, form=form, write=write)
 
 
-def _judged(
-    reach: Reach, policies: Mapping[str, Policy], collection: str, *, fates: Sequence[int]
-) -> sa.ColumnElement[bool]:
-    """That a table's row is one of the person's of which one of these becomes by the policies."""
+def _judged(reach: Reach, policies: Mapping[str, Policy], collection: str, *, fates: Sequence[int]) -> sa.Select[Any]:
+    """The keys of the person's rows of which one of these becomes by the policies."""
     rows = Fates(reach, policies).all()[collection]
-    table = reach.graph.tables[collection]
-    columns = [table.c[name] for name in reach.graph.key_columns(collection)]
-    return sa.tuple_(*columns).in_(sa.select(*reach.keys_of(rows, collection)).where(rows.c.f.in_(fates)))
+    return sa.select(*reach.keys_of(rows, collection)).where(rows.c.f.in_(fates))
 
 
 def _is_flagged(graph: Graph, collection: str) -> sa.ColumnElement[bool]:
@@ -550,29 +560,17 @@ def _sum_fates(collection: str, counts: Iterable[Sequence[Any]], *, otherwise: F
     return list(found.values())
 
 
-def _order(subject: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:
-    """Numbers by their size, text by its letters and digits written as text as numbers."""
-    if not isinstance(subject.type, sa.Text):
-        return [subject]
-    is_number = subject.regexp_match("^[0-9]+$")
-    return [sa.case((is_number, sa.func.length(subject)), else_=0), subject.collate("C")]
-
-
 @lru_cache(maxsize=64)
 def _engine(url: str) -> Engine:
     address = sa.make_url(url)
-    if address.drivername in {"postgresql", "postgres"}:
-        address = address.set(drivername="postgresql+psycopg")
-    engine = sa.create_engine(
+    return find_dialect(address).open_engine(
         address,
+        connect_seconds=ANSWER_SECONDS,
         pool_size=4,
         max_overflow=4,
         pool_timeout=ANSWER_SECONDS,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": ANSWER_SECONDS, "application_name": "privacy-portal"},
     )
-    sa.event.listen(engine, "do_execute", sqlcopy.copy_out)
-    return engine
 
 
 @lru_cache(maxsize=64)
@@ -580,22 +578,26 @@ def _graph(system: str, digest: str, url: str, data_map: "_Unhashed") -> Graph:
     stated: System = data_map.value.systems[system]
     names = [item.name for item in data_map.value.of_system(system)]
     metadata = sa.MetaData()
-    with _translated(system):
+    dialect = find_dialect(sa.make_url(url))
+    with _translated(system, dialect):
         try:
             metadata.reflect(_engine(url), schema=stated.schema, only=names, views=True, resolve_fks=False)
         except sa.exc.InvalidRequestError as error:
             raise Refused(f"The system {system} has no such table in schema {stated.schema}: {error}") from None
-    tables = {item.key: metadata.tables[f"{stated.schema}.{item.name}"] for item in data_map.value.of_system(system)}
-    for column in (column for table in tables.values() for column in table.columns):
-        while isinstance(column.type, DOMAIN):
-            column.type = column.type.data_type  # compared and parsed as what it stands on
-    graph = Graph(system=system, data_map=data_map.value, tables=tables)
-    wrong = []
+        items = data_map.value.of_system(system)
+        tables = {item.key: metadata.tables[f"{stated.schema}.{item.name}"] for item in items}
+        wrong = dialect.settle(_engine(url), list(tables.values()))
+    graph = Graph(system=system, data_map=data_map.value, tables=tables, dialect=dialect)
     for item in data_map.value.of_system(system):
         if missing := sorted({field.name for field in item.fields} - set(tables[item.key].columns.keys())):
             wrong.append(f"{item.key} has no column {', '.join(missing)} in the live database.")
         elif not graph.key_columns(item.key):
             wrong.append(f"{item.key} has no key: mark the fields that name a record as its primary_key.")
+        wrong += [
+            f"{item.key}.{name} cannot be masked as {mask} on {dialect.name}: {dialect.unmaskable[mask]}"
+            for name, mask in item.mask.items()
+            if mask in dialect.unmaskable
+        ]
     if wrong:
         raise Refused(" ".join(wrong))
     return graph
@@ -625,40 +627,8 @@ def open_system(system: str, data_map: DataMap) -> SqlConnector:
     return SqlConnector(system=system, graph=graph, engine=_engine(url))
 
 
-_LIMITS = sa.text("SELECT set_config('statement_timeout', :timeout, true), set_config('row_security', 'off', true)")
-
-
-_OBSTACLES = sa.text("""
-SELECT named.name FROM (
-    SELECT tgrelid, tgname::text FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 24 <> 0
-    UNION ALL SELECT ev_class, rulename::text FROM pg_rewrite WHERE ev_type IN ('2', '4')) named (relation, name)
-JOIN pg_class c ON c.oid = named.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = :schema AND c.relname = :table ORDER BY 1
-""")
-"""Triggers (8 and 16: of DELETE and UPDATE) and rules (2 and 4: of UPDATE and DELETE) of a table."""
-
-
-def _explain_refusal(error: DBAPIError) -> str:
-    """What stands in the way and what to do, of what the owner of a database can mend."""
-    state = getattr(error.orig, "sqlstate", None)
-    if state != "42501":
-        return ""
-    # The message itself is in the server's language; where it was raised is not.
-    if getattr(getattr(error.orig, "diag", None), "source_function", None) == "check_enable_rls":
-        return (
-            ": a row-level policy hides rows from the portal's role, and what is hidden is not absent. Give the role"
-            " BYPASSRLS, then try again"
-        )
-    return ": the portal's role may not do this. Grant it what manage.py datamap grants lists, then try again"
-
-
-def _limit(connection: Connection, seconds: float) -> None:
-    """For the rest of the transaction. A policy on their tables must be an error here, not a false absence."""
-    connection.execute(_LIMITS, {"timeout": str(int(seconds * 1000))})
-
-
 @contextmanager
-def _translated(system: str) -> Iterator[None]:
+def _translated(system: str, dialect: Dialect) -> Iterator[None]:
     """A driver's errors as ours, without the values that its messages quote."""
     try:
         yield
@@ -667,23 +637,18 @@ def _translated(system: str) -> Iterator[None]:
     except NoSuchTableError as error:
         raise Refused(f"The system {system} has no table {error}.") from None
     except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or ""
-        constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-        if constraint:
-            raise Refused(f"The system {system} refuses: constraint {constraint}.") from None
-        if isinstance(error, OperationalError) and (
-            not state or state[:2] in _UNAVAILABLE or state in {"40001", "40P01"}
-        ):
-            raise Unavailable(f"The system {system} cannot be reached ({state or 'no connection'}).") from None
-        if state == _READ_ONLY:
+        trouble = dialect.explain(error)
+        if trouble.constraint:
+            raise Refused(f"The system {system} refuses: constraint {trouble.constraint}.") from None
+        if trouble.away:
+            raise Unavailable(f"The system {system} cannot be reached ({trouble.code or 'no connection'}).") from None
+        if trouble.read_only:
             raise Unavailable(
-                f"The system {system} is read-only ({state}): name the server that takes writes, or have this one take"
-                " them from the portal's role."
+                f"The system {system} is read-only ({trouble.code}): name the server that takes writes, or have this"
+                " one take them from the portal's role."
             ) from None
-        if state in {"40001", "40P01", "57014"}:
-            raise Unavailable(f"The system {system} did not answer in time ({state}).") from None
-        raise Refused(
-            f"The system {system} refuses (SQLSTATE {state or 'unknown'}){_explain_refusal(error)}."
-        ) from None
+        if trouble.late:
+            raise Unavailable(f"The system {system} did not answer in time ({trouble.code}).") from None
+        raise Refused(f"The system {system} refuses ({trouble.numbered}){trouble.remedy}.") from None
     except SQLAlchemyError as error:
         raise Refused(f"The system {system} cannot be asked: {type(error).__name__}.") from None

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from portal.core.systems import UnknownSystem, system_url
 from rights.connectors.base import Refused, Unavailable
+from rights.connectors.sqlservers import find_dialect
 
 CONNECT_SECONDS = 2
 LOOK_SECONDS = 20
@@ -60,6 +61,7 @@ class LiveTable:
 
     `under` are the tables that already hold its rows: the partitioned parents of a partition, what a view reads.
     `bound`: a row-level policy binds our role. `may_delete` is the right, `lets_delete` whether a view can do it.
+    `unworkable`: why nothing can be planned there, with what to do.
     """
 
     schema: str
@@ -74,6 +76,7 @@ class LiveTable:
     indexes: tuple[LiveIndex, ...] = ()
     under: frozenset[TableName] = frozenset()
     is_partition: bool = False
+    unworkable: str = ""
 
     @property
     def is_view(self) -> bool:
@@ -109,6 +112,12 @@ class LiveSchema:
     other_schemas: tuple[str, ...]
     tables: Mapping[str, LiveTable]
     references: tuple[LiveReference, ...]
+    make: Literal["postgresql", "mariadb"] = "postgresql"
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether a role is shown tables and columns that it has no right on."""
+        return self.make == "postgresql"
 
     @cached_property
     def touching(self) -> Mapping[TableName, list[LiveReference]]:
@@ -192,19 +201,17 @@ def open_catalog(system: str) -> Iterator[Connection]:
         raise Unavailable(str(error)) from None
     except sa.exc.ArgumentError:
         raise Unavailable(f"The address of the system {system} is not one.") from None
-    if address.drivername in {"postgresql", "postgres"}:
-        address = address.set(drivername="postgresql+psycopg")
-    arguments = {"connect_timeout": CONNECT_SECONDS, "application_name": "privacy-portal"}
-    engine = sa.create_engine(address, poolclass=NullPool, connect_args=arguments)
+    dialect = find_dialect(address)
+    engine = dialect.open_engine(address, connect_seconds=CONNECT_SECONDS, poolclass=NullPool)
     try:
         with engine.connect() as connection:
             yield connection
     except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or ""
-        if not state or state[:2] in {"08", "28", "3D", "53", "57"}:
-            said = f"SQLSTATE {state}" if state else "no connection"
+        trouble = dialect.explain(error)
+        if trouble.away or trouble.late or trouble.shut:
+            said = trouble.numbered if trouble.code else "no connection"
             raise Unavailable(f"The system {system} does not answer ({said}).") from None
-        raise Refused(f"The system {system} refuses to be looked at (SQLSTATE {state}).") from None
+        raise Refused(f"The system {system} refuses to be looked at ({trouble.numbered}).") from None
     except SQLAlchemyError as error:
         raise Refused(f"The system {system} cannot be looked at: {type(error).__name__}.") from None
 

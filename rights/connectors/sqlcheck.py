@@ -11,13 +11,15 @@ from functools import cached_property
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from psycopg.sql import Identifier
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from rights.connectors.sqlcatalog import LiveColumn, LiveIndex, LiveReference, LiveSchema, LiveTable, TableName
+from rights.connectors.sqldialect import Dialect, Trouble
 from rights.connectors.sqlgrants import Rights, grant_table, is_erased_by_delete, needed_rights
 from rights.connectors.sqlmasks import mask_values, masked
+from rights.connectors.sqlremedies import Remedies, remedies_for
+from rights.connectors.sqlservers import dialect_of
 from rights.connectors.sqltypes import are_comparable, can_identify, fits, type_name
 from rights.datamap import Collection, DataMap, Edge, Mask, Predicate
 from rights.datamap.parse import GOVERNANCE
@@ -66,7 +68,8 @@ def check_system(
     connection: Connection, live: LiveSchema, *, system: str, data_map: DataMap, dataset_file: str
 ) -> list[Finding]:
     """Every finding about one system; masks and flags are tried on a few rows in a transaction that is rolled back."""
-    checker = _Checker(live, system=system, data_map=data_map, dataset_file=dataset_file)
+    unmaskable = dialect_of(connection).unmaskable
+    checker = _Checker(live, system=system, data_map=data_map, dataset_file=dataset_file, unmaskable=unmaskable)
     found = list(checker.check())
     return [*found, *_try_changes(connection, live, [item for item in checker.sound if item.mask or item.flag])]
 
@@ -95,8 +98,18 @@ def check_edges(data_map: DataMap, schemas: Mapping[str, LiveSchema]) -> Iterato
 
 
 class _Checker:
-    def __init__(self, live: LiveSchema, *, system: str, data_map: DataMap, dataset_file: str) -> None:
+    def __init__(
+        self,
+        live: LiveSchema,
+        *,
+        system: str,
+        data_map: DataMap,
+        dataset_file: str,
+        unmaskable: Mapping[Mask, str],
+    ) -> None:
         self.live = live
+        self.unmaskable = unmaskable
+        self.remedies = remedies_for(live)
         self.map = data_map
         self.system = system
         self.dataset_file = dataset_file
@@ -111,19 +124,19 @@ class _Checker:
             yield Finding("fault", GOVERNANCE, key, f"The database has no schema {self.live.name}.", near)
             return
         if self.live.read_only:
-            remedy = (
-                "Name the server that takes writes, or"
-                f" ALTER ROLE {_quote(self.live.role)} SET default_transaction_read_only = off;"
-            )
+            remedy = f"Name the server that takes writes, or {self.remedies.take_writes(self.live.role)}"
             reason = f"The database is read-only for {self.live.role}: nothing could be erased."
             yield Finding("fault", DATABASE, self.live.database, reason, remedy)
         if not self.live.may_use:
-            grant = f"GRANT USAGE ON SCHEMA {_quote(self.live.name)} TO {_quote(self.live.role)};"
+            grant = self.remedies.grant_use(self.live.name, self.live.role)
             yield Finding("fault", DATABASE, self.live.name, f"{self.live.role} may not use the schema.", grant)
         for item in self.items.values():
             table = self.live.tables.get(item.name)
             if table is None:
                 yield self._missing_table(item)
+                continue
+            if table.unworkable:
+                yield Finding("fault", GOVERNANCE, f"collections.{item.key}", table.unworkable, "")
                 continue
             parts = (self._columns, self._key, self._kind, self._rights, self._masks, self._flags)
             found = [finding for part in parts for finding in part(item, table)]
@@ -141,8 +154,17 @@ class _Checker:
 
     def _missing_table(self, item: Collection) -> Finding:
         remedy = _near(item.name, self.live.tables) or "Correct the name, or take the collection out of the map."
+        remedy += self._unless_hidden(item)
         reason = f"{item.key} has no table {item.name} in the schema {self.live.name} of the live database."
         return Finding("fault", self.dataset_file, item.key, reason, remedy)
+
+    def _unless_hidden(self, item: Collection) -> str:
+        """What else to do where a role is not shown what it has no right on."""
+        if self.live.shows_all:
+            return ""
+        needed = needed_rights(item, self.map, self.live)
+        grant = grant_table(needed, self.live, item.name, role=self.live.role)
+        return f" If it is there, {self.live.role} has no right on it: {grant}"
 
     def _columns(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
         for field in item.fields:
@@ -151,6 +173,7 @@ class _Checker:
             if column is None:
                 reason = f"{item.key} has no column {field.name} in the live database."
                 remedy = _near(field.name, table.columns) or "Correct the name, or take the field out of the dataset."
+                remedy += self._unless_hidden(item)
                 yield Finding("fault", self.dataset_file, key, reason, remedy)
             elif field.identity and not can_identify(column.type):
                 reason = f"is of type {type_name(column.type)}, which no {field.identity} can be compared with."
@@ -174,7 +197,7 @@ class _Checker:
             index.unique and not index.partial and set(index.columns) <= set(stated) for index in table.indexes
         ):
             reason = f"Nothing keeps {', '.join(stated)} of {item.key} unique, and it is stated as the key."
-            remedy = f"CREATE UNIQUE INDEX ON {_quote(table.schema, table.name)} ({_columns(stated)});"
+            remedy = self.remedies.create_unique_index(table.schema, table.name, stated)
             yield Finding("warning", self.dataset_file, item.key, reason, remedy)
 
     def _kind(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
@@ -199,12 +222,12 @@ class _Checker:
         where = f"{table.schema}.{table.name}"
         if table.bound:
             reason = f"A row-level policy hides rows of {where} from {self.live.role}; what is hidden is not absent."
-            remedy = f"ALTER ROLE {_quote(self.live.role)} BYPASSRLS;"
+            remedy = f"ALTER ROLE {self.remedies.role(self.live.role)} BYPASSRLS;"
             yield Finding("fault", DATABASE, where, reason, remedy)
         needed = needed_rights(item, self.map, self.live)
         lacking = Rights(
-            frozenset(name for name in needed.read if not table.columns[name].may_read),
-            frozenset(name for name in needed.change if not table.columns[name].may_change),
+            frozenset(name for name in needed.read & set(table.columns) if not table.columns[name].may_read),
+            frozenset(name for name in needed.change & set(table.columns) if not table.columns[name].may_change),
             needed.delete and not table.may_delete,
         )
         if lacking.read or lacking.change or lacking.delete:
@@ -212,7 +235,13 @@ class _Checker:
             said += [f"change {', '.join(sorted(lacking.change))}"] if lacking.change else []
             said += ["delete its rows"] if lacking.delete else []
             reason = f"{self.live.role} may not {', nor '.join(said)}."
-            yield Finding("fault", DATABASE, where, reason, grant_table(lacking, table, role=self.live.role))
+            yield Finding(
+                "fault",
+                DATABASE,
+                where,
+                reason,
+                grant_table(lacking, self.live, item.name, role=self.live.role),
+            )
 
     def _flags(self, item: Collection, table: LiveTable) -> Iterator[Finding]:
         for name, value in item.flag.items():
@@ -226,6 +255,9 @@ class _Checker:
             column = table.columns.get(name)
             for reason, remedy in _against_mask(column, mask) if column else ():
                 yield Finding("fault", GOVERNANCE, f"{key}.{name}", f"{name} {reason}", remedy)
+            if mask in self.unmaskable:
+                reason = f"{name} cannot be masked as {mask} there: {self.unmaskable[mask]}"
+                yield Finding("fault", GOVERNANCE, f"{key}.{name}", reason, "")
             if mask.kind == "hash" and name in item.guessable:
                 reason = f"{name} is of a kind whose values can be tried out one by one: its hash hides nothing."
                 yield Finding("warning", GOVERNANCE, f"{key}.{name}", reason, f"Write {name}: {{pseudonym: {name}}}.")
@@ -333,7 +365,7 @@ class _Checker:
                 child = self._planned.get(reference.child)
                 name = ".".join(reference.child)
                 if not reference.indexed:
-                    yield _unindexed(reference)
+                    yield _unindexed(reference, self.remedies)
                 if reference.on_delete in {"NO ACTION", "RESTRICT"}:
                     if child is None:
                         reason = f"{name} refers to it ({reference.name}) and is not in the map: it may refuse erasure."
@@ -345,7 +377,7 @@ class _Checker:
                         f"Erasing it {does} records of {child.key} ({reference.name}, ON DELETE {reference.on_delete}),"
                         " which may have to be kept."
                     )
-                    yield Finding("fault", GOVERNANCE, key, reason, _no_action(reference))
+                    yield Finding("fault", GOVERNANCE, key, reason, self.remedies.drop_action(reference))
                 elif child is None:
                     severity: Severity = "fault" if reference.on_delete == "CASCADE" else "warning"
                     reason = (
@@ -353,7 +385,11 @@ class _Checker:
                         " is not in the map, so that no plan shows them."
                     )
                     yield Finding(
-                        severity, GOVERNANCE, key, reason, f"Add {name} to the map, or: {_no_action(reference)}"
+                        severity,
+                        GOVERNANCE,
+                        key,
+                        reason,
+                        f"Add {name} to the map, or: {self.remedies.drop_action(reference)}",
                     )
                     if reference.on_delete == "CASCADE" and reference.child not in seen:
                         seen.add(reference.child)
@@ -366,14 +402,13 @@ class _Checker:
             child, parent = self._planned.get(reference.child), self._planned.get(reference.parent)
             if child is None or parent is None or not child.confidential or parent.confidential or parent.anonymised:
                 continue
-            table, name = _quote(*reference.child), _quote(reference.name)
             yield Finding(
                 "fault",
                 GOVERNANCE,
                 f"collections.{child.key}.confidential",
                 f"refers to {parent.key} ({reference.name}), whose record has to stay while it is there: that would"
                 " show that there is one.",
-                f"ALTER TABLE {table} DROP CONSTRAINT {name}; -- and keep what it refers to by value",
+                f"{self.remedies.drop_key(reference)} -- and keep what it refers to by value",
             )
 
     def _indexes(self) -> Iterator[Finding]:
@@ -402,34 +437,15 @@ class _Checker:
             told.add(((table.schema, table.name), columns))
             where = f"{table.schema}.{table.name}.{','.join(columns)}"
             reason = f"has no index, and records are found there by {looked_up_by}: each look reads the whole table."
-            yield Finding("warning", DATABASE, where, reason, _create_index(table.schema, table.name, columns))
+            yield Finding(
+                "warning", DATABASE, where, reason, self.remedies.create_index(table.schema, table.name, columns)
+            )
 
 
-def _unindexed(reference: LiveReference) -> Finding:
+def _unindexed(reference: LiveReference, remedies: Remedies) -> Finding:
     where = f"{'.'.join(reference.child)}.{','.join(reference.columns)}"
     reason = f"refers to {'.'.join(reference.parent)} without an index: each erased record reads the whole table."
-    return Finding("warning", DATABASE, where, reason, _create_index(*reference.child, reference.columns))
-
-
-def _create_index(schema: str, table: str, columns: Sequence[str]) -> str:
-    return f"CREATE INDEX ON {_quote(schema, table)} ({_columns(columns)});"
-
-
-def _no_action(reference: LiveReference) -> str:
-    table, name, parent = _quote(*reference.child), _quote(reference.name), _quote(*reference.parent)
-    ours, theirs = _columns(reference.columns), _columns(reference.parent_columns)
-    return (
-        f"ALTER TABLE {table} DROP CONSTRAINT {name},"
-        f" ADD CONSTRAINT {name} FOREIGN KEY ({ours}) REFERENCES {parent} ({theirs});"
-    )
-
-
-def _quote(*names: str) -> str:
-    return Identifier(*names).as_string(None)
-
-
-def _columns(names: Iterable[str]) -> str:
-    return ", ".join(_quote(name) for name in names)
+    return Finding("warning", DATABASE, where, reason, remedies.create_index(*reference.child, reference.columns))
 
 
 def _near(name: str, known: Iterable[str]) -> str:
@@ -482,86 +498,75 @@ def _try_changes(connection: Connection, live: LiveSchema, items: Sequence[Colle
     found: list[Finding] = []
     if not items:
         return found
-    # The schema was read in a read-only snapshot on this very connection.
-    connection = connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False)
-    with connection.begin() as transaction:
-        connection.execute(sa.text(f"SET LOCAL statement_timeout = {TRIAL_SECONDS * 1000}"))
-        connection.execute(sa.text("SET LOCAL lock_timeout = 500"))
-        connection.execute(sa.text("SET CONSTRAINTS ALL IMMEDIATE"))
+    dialect = dialect_of(connection)
+    with dialect.act(connection, seconds=TRIAL_SECONDS) as connection:
+        dialect.prepare_trial(connection)
         for item in items:
             found += _try_mask(connection, live.tables[item.name], item)
             found += _try_flag(connection, live.tables[item.name], item)
-        transaction.rollback()
+        connection.rollback()
     return found
 
 
 def _try_mask(connection: Connection, live: LiveTable, item: Collection) -> Iterator[Finding]:
     """What the database says against masking a record; of several fields, those that it refuses alone are named."""
-    error = _refused(connection, live, item, item.mask) if item.mask else None
-    if error is None:
+    trouble = _refused(connection, live, item, item.mask) if item.mask else None
+    if trouble is None:
         return
     alone = {name: _refused(connection, live, item, {name: mask}) for name, mask in item.mask.items()}
     refused = {name: why for name, why in alone.items() if why is not None}
-    if not refused or _is_busy(error):
-        yield _refusal(item, error)
-    for name, why in refused.items() if not _is_busy(error) else ():
+    if not refused or trouble.late:
+        yield _refusal(item, trouble)
+    for name, why in refused.items() if not trouble.late else ():
         yield _refusal(item, why, name)
 
 
 def _try_flag(connection: Connection, live: LiveTable, item: Collection) -> Iterator[Finding]:
     flag = {name: Mask("constant", value) for name, value in item.flag.items()}
-    error = _refused(connection, live, item, flag) if flag else None
-    if error is not None and not _is_busy(error):
-        reason = f"The database refuses the flag ({_by(error)})."
+    trouble = _refused(connection, live, item, flag) if flag else None
+    if trouble is not None and not trouble.late:
+        reason = f"The database refuses the flag ({_by(trouble)})."
         yield Finding("fault", GOVERNANCE, f"collections.{item.key}.restrict", reason, "Use another field or value.")
 
 
-def _refused(
-    connection: Connection, live: LiveTable, item: Collection, masks: Mapping[str, Mask]
-) -> SQLAlchemyError | None:
+def _refused(connection: Connection, live: LiveTable, item: Collection, masks: Mapping[str, Mask]) -> Trouble | None:
+    dialect = dialect_of(connection)
     try:
         with connection.begin_nested():
             # Nothing of it stays, so a key of the moment will do.
             values = mask_values(masks.values(), key_of=lambda _: secrets.token_bytes(32))
-            connection.execute(_trial(item, live, masks), values)
+            connection.execute(_trial(item, live, masks, dialect), values)
+    except DBAPIError as error:
+        return dialect.explain(error)
     except SQLAlchemyError as error:
-        return error
+        return Trouble(type(error).__name__)
     return None
 
 
-def _trial(item: Collection, live: LiveTable, masks: Mapping[str, Mask]) -> sa.Update:
+def _trial(item: Collection, live: LiveTable, masks: Mapping[str, Mask], dialect: Dialect) -> sa.Update:
     columns = {name: column.type for name, column in live.columns.items()}
     keys = live.primary_key or stated_key(item)
     table = sa.table(live.name, *(sa.column(name, type_) for name, type_ in columns.items()), schema=live.schema)
     some = table.alias("some")
     chosen = sa.select(*(some.c[name] for name in keys)).limit(TRIED_ROWS)
     values = {name: masked(table.c[name], mask) for name, mask in masks.items()}
-    return sa.update(table).where(sa.tuple_(*(table.c[name] for name in keys)).in_(chosen)).values(values)
+    return dialect.change_found(sa.update(table), [table.c[name] for name in keys], chosen).values(values)
 
 
-def _state(error: SQLAlchemyError) -> str:
-    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or type(error).__name__)
+def _by(trouble: Trouble) -> str:
+    return f"the constraint {trouble.constraint}" if trouble.constraint else trouble.numbered
 
 
-def _by(error: SQLAlchemyError) -> str:
-    constraint = getattr(getattr(getattr(error, "orig", None), "diag", None), "constraint_name", None)
-    return f"the constraint {constraint}" if constraint else f"SQLSTATE {_state(error)}"
-
-
-def _is_busy(error: SQLAlchemyError) -> bool:
-    return _state(error) in {"55P03", "57014", "40001", "40P01"}
-
-
-def _refusal(item: Collection, error: SQLAlchemyError, field: str = "") -> Finding:
+def _refusal(item: Collection, trouble: Trouble, field: str = "") -> Finding:
     """What the database said, without the values that its message quotes."""
     key = f"collections.{item.key}.erase"
-    if _is_busy(error):
-        reason = f"The mask could not be tried: the rows of {item.key} are busy ({_state(error)})."
+    if trouble.late:
+        reason = f"The mask could not be tried: the rows of {item.key} are busy ({trouble.code})."
         return Finding("warning", GOVERNANCE, key, reason, "Check again when the system is quiet.")
     if not field:
-        reason = f"The database refuses the mask ({_by(error)})."
+        reason = f"The database refuses the mask ({_by(trouble)})."
         return Finding("fault", GOVERNANCE, key, reason, "Mask other fields, or in another way.")
-    reason = f"The database refuses the mask of {field}, {item.mask[field]} ({_by(error)})."
+    reason = f"The database refuses the mask of {field}, {item.mask[field]} ({_by(trouble)})."
     return Finding("fault", GOVERNANCE, f"{key}.{field}", reason, f"Mask {field} in another way, or leave it out.")
 
 

@@ -14,9 +14,10 @@ from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
 from rights.connectors.base import Policy
+from rights.connectors.sqldialect import bool_or, greatest, months_after, months_after_next_january
 from rights.connectors.sqlgraph import Graph, Origin
 from rights.connectors.sqlmasks import is_masked
-from rights.connectors.sqlreach import Reach, converted, typed_value
+from rights.connectors.sqlreach import Reach, typed_value
 from rights.datamap import Collection, Edge
 from rights.kernel.plan import Fate
 from rights.kernel.retention import Count, Rule, duration_months
@@ -61,6 +62,7 @@ class Fates:
 
     def __init__(self, reach: Reach, policies: Mapping[str, Policy]) -> None:
         self.reach = reach
+        self.dialect = reach.dialect
         self.graph: Graph = reach.graph
         self.policies = policies
         self._hangers = {key: self._find_hangers(key) for key in policies}
@@ -146,8 +148,10 @@ class Fates:
                 for condition, term in zip(dated, ruled, strict=True)
                 if term.rule
             ]
-            days += [sa.case((condition, sa.literal(day, sa.Date)), else_=None) for condition, day in fixed]
-            until = sa.func.greatest(*days) if len(days) > 1 else days[0]
+            days += [
+                sa.case((condition, sa.cast(sa.literal(day, sa.Date), sa.Date)), else_=None) for condition, day in fixed
+            ]
+            until = greatest(*days) if len(days) > 1 else days[0]
         unruled = [sa.and_(*meet(term)) for term in policy.terms if term.rule is None and term.until is None]
         if unruled:
             cases.append((sa.or_(*unruled), PERSON))
@@ -169,21 +173,25 @@ class Fates:
         if origin:
             links = self.reach.columns(own, item.key, origin.links)
             theirs = origin.table.alias(self.reach.name("g"))
-            value = as_day(theirs.c[origin.field])
+            value = as_day(self.dialect.stored(theirs.c[origin.field]))
             named = [theirs.c[name] for name in origin.columns]
             # Where several rows are meant, the last of them to end starts the period; one that runs, none.
-            last = sa.case((sa.func.bool_or(value.is_(None)), None), else_=sa.func.max(value))
+            last = sa.case((bool_or(value.is_(None)), None), else_=sa.func.max(value))
             ends = (
                 sa.select(*(column.label(f"v{i}") for i, column in enumerate(named)), last.label("d"))
                 .where(
                     sa.tuple_(*named).in_(
-                        sa.select(*(converted(link, name.type) for link, name in zip(links, named, strict=True)))
+                        sa.select(
+                            *(self.dialect.converted(link, name.type) for link, name in zip(links, named, strict=True))
+                        )
                     )
                 )
                 .group_by(*named)
                 .subquery(self.reach.name("g"))
             )
-            same = (ends.c[f"v{i}"] == converted(link, ends.c[f"v{i}"].type) for i, link in enumerate(links))
+            same = (
+                ends.c[f"v{i}"] == self.dialect.converted(link, ends.c[f"v{i}"].type) for i, link in enumerate(links)
+            )
             source = own.outerjoin(ends, sa.and_(*same))
             day = ends.c.d
         elif item.trigger_column:
@@ -338,7 +346,9 @@ class Fates:
         for hanger, summary in summaries:
             columns = self.reach.columns(base, collection, (column for _, column in hanger.pairs))
             links = [summary.c[f"p{i}"] for i in range(len(columns))]
-            condition = [link == converted(column, link.type) for link, column in zip(links, columns, strict=True)]
+            condition = [
+                link == self.dialect.converted(column, link.type) for link, column in zip(links, columns, strict=True)
+            ]
             if hanger.way:
                 condition += self.reach.where(base, collection, hanger.way.when)
             joined = joined.outerjoin(summary, sa.and_(*condition, *self.reach.same_subject(summary, base)))
@@ -353,7 +363,7 @@ class Fates:
 
         person = sa.or_(any_of("h"), *(theirs.c.p0.is_not(None) for _, theirs in strangers))
         days = [summary.c.u for _, summary in summaries]
-        latest = sa.func.greatest(*days, sa.null().cast(sa.Date)) if days else sa.null().cast(sa.Date)
+        latest = greatest(*days, sa.null().cast(sa.Date)) if days else sa.null().cast(sa.Date)
         goes = sa.case(
             (any_of("b"), BLOCKED),
             (any_of("o"), HOLD_OPEN),
@@ -363,7 +373,7 @@ class Fates:
         )
         held = sa.case((any_of("b"), BLOCKED), (any_of("o"), HOLD_OPEN), else_=HOLD)
         fate = sa.case((base.c.f.in_([GO, PERSON]), goes), (base.c.f == HOLD, held), else_=base.c.f)
-        until = sa.case((fate == HOLD, sa.func.greatest(base.c.u, latest)), else_=None)
+        until = sa.case((fate == HOLD, greatest(base.c.u, latest)), else_=None)
         columns = [column for column in base.c if column.name not in {"f", "u"}]
         rows = sa.select(*columns, fate.label("f"), until.label("u")).select_from(joined)
         return rows.cte(self.reach.name("f"))
@@ -381,9 +391,9 @@ class Fates:
             sa.select(
                 *(link.label(f"p{i}") for i, link in enumerate(links)),
                 *self.reach.subject(rows),
-                sa.func.bool_or(rows.c.f == BLOCKED).label("b"),
-                sa.func.bool_or(rows.c.f.in_(open_)).label("o"),
-                (sa.func.bool_or(rows.c.f.in_(undecided)) if undecided else sa.false()).label("h"),
+                bool_or(rows.c.f == BLOCKED).label("b"),
+                bool_or(rows.c.f.in_(open_)).label("o"),
+                (bool_or(rows.c.f.in_(undecided)) if undecided else sa.false()).label("h"),
                 sa.func.max(rows.c.z).label("u"),
             )
             .where(rows.c.f.in_(staying))
@@ -445,9 +455,9 @@ class Fates:
             sa.select(
                 *links,
                 *reach.subject(above),
-                sa.func.bool_or(above.c.f == BLOCKED).label("b"),
-                sa.func.bool_or(above.c.f.in_(_STAYS_OPEN)).label("o"),
-                sa.func.bool_or(above.c.f.in_([PERSON, MASKED])).label("h"),
+                bool_or(above.c.f == BLOCKED).label("b"),
+                bool_or(above.c.f.in_(_STAYS_OPEN)).label("o"),
+                bool_or(above.c.f.in_([PERSON, MASKED])).label("h"),
                 sa.func.max(sa.case((above.c.f == HOLD, above.c.u), else_=None)).label("u"),
             )
             .group_by(*links, *reach.subject(above))
@@ -497,7 +507,7 @@ class Fates:
                 *labels,
                 sa.func.min(owner).label("a"),
                 sa.func.max(owner).label("z"),
-                sa.func.bool_or(mine.c.j.is_(None)).label("n"),
+                bool_or(mine.c.j.is_(None)).label("n"),
             )
             .select_from(table.outerjoin(mine, same))
             .group_by(*links)
@@ -520,7 +530,7 @@ def _last_held(trigger: ColumnElement[Any], policy: Policy) -> ColumnElement[Any
         for term in policy.terms
         if term.rule
     ]
-    return sa.func.greatest(*days) if len(days) > 1 else days[0]
+    return greatest(*days) if len(days) > 1 else days[0]
 
 
 def as_day(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -533,9 +543,6 @@ def as_day(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def release_day(trigger: ColumnElement[Any], rule: Rule) -> ColumnElement[Any]:
-    """The last day held, as `kernel.retention.last_day` has it: PostgreSQL adds months by the same rule."""
-    months = sa.func.make_interval(0, duration_months(rule.duration))
-    if rule.count is Count.NEXT_JANUARY:
-        start = sa.func.make_date(sa.cast(sa.extract("year", trigger), sa.Integer) + 1, 1, 1)
-        return sa.cast(start + months, sa.Date) - sa.literal(1, sa.Integer)
-    return sa.cast(trigger + months, sa.Date)
+    """The last day held, as `kernel.retention.last_day` has it: databases add months by the same rule."""
+    later = months_after_next_january if rule.count is Count.NEXT_JANUARY else months_after
+    return later(trigger, duration_months(rule.duration))

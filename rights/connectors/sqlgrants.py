@@ -1,10 +1,10 @@
 """What a data map asks of the portal's role on each table, and the GRANT statements that give it no more."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from psycopg.sql import SQL, Composable, Identifier
-
-from rights.connectors.sqlcatalog import LiveSchema, LiveTable
+from rights.connectors.sqlcatalog import LiveSchema
+from rights.connectors.sqlremedies import remedies_for
 from rights.datamap import Collection, DataMap
 
 
@@ -23,8 +23,8 @@ def is_erased_by_delete(item: Collection) -> bool:
 
 
 def needed_rights(item: Collection, data_map: DataMap, live: LiveSchema) -> Rights:
-    table = live.tables[item.name]
-    read = {field.name for field in item.fields} | set(table.primary_key)
+    table = live.tables.get(item.name)
+    read = {field.name for field in item.fields} | set(table.primary_key if table else item.key_fields)
     mine = (live.name, item.name)
     for reference in live.touching.get(mine, ()):
         # The walk of holds from a child to its parent reads both ends of the key.
@@ -37,31 +37,28 @@ def needed_rights(item: Collection, data_map: DataMap, live: LiveSchema) -> Righ
         change |= {column for collection, column in correction.fields if collection == item.key}
     for consent in data_map.consents.values():
         change |= {*consent.withdraw, *consent.given} if consent.collection == item.key else set()
-    known = set(table.columns)
+    # Where a role is shown only what it has a right on, the map has to be believed.
+    known = set(table.columns) if table and live.shows_all else read | change
     return Rights(frozenset(read & known), frozenset(change & known), is_erased_by_delete(item))
 
 
 def grant_system(data_map: DataMap, live: LiveSchema, *, system: str, role: str) -> list[str]:
     """The least that the portal's role has to be granted for the map: statements for the owner of the database."""
-    statements = [
-        SQL("GRANT CONNECT ON DATABASE {} TO {};").format(Identifier(live.database), Identifier(role)).as_string(None),
-        SQL("GRANT USAGE ON SCHEMA {} TO {};").format(Identifier(live.name), Identifier(role)).as_string(None),
-    ]
+    statements = remedies_for(live).grant_entry(live, role)
     for item in data_map.of_system(system):
-        if table := live.tables.get(item.name):
-            statements += [grant_table(needed_rights(item, data_map, live), table, role=role)]
+        if item.name in live.tables or not live.shows_all:
+            statements += [grant_table(needed_rights(item, data_map, live), live, item.name, role=role)]
     return statements
 
 
-def grant_table(rights: Rights, table: LiveTable, *, role: str) -> str:
+def grant_table(rights: Rights, live: LiveSchema, table: str, *, role: str) -> str:
     """One statement. Columns are named where not all of the table's are needed."""
-    parts: list[Composable] = []
-    for verb, names in (("SELECT", rights.read), ("UPDATE", rights.change)):
-        if names and names == set(table.columns):
-            parts.append(SQL(verb))
-        elif names:
-            parts.append(SQL("{} ({})").format(SQL(verb), SQL(", ").join(Identifier(name) for name in sorted(names))))
+    all_columns = set(live.tables[table].columns) if live.shows_all else set()
+    parts: list[tuple[str, Sequence[str]]] = [
+        (verb, () if names == all_columns else sorted(names))
+        for verb, names in (("SELECT", rights.read), ("UPDATE", rights.change))
+        if names
+    ]
     if rights.delete:
-        parts.append(SQL("DELETE"))
-    where = Identifier(table.schema, table.name)
-    return SQL("GRANT {} ON {} TO {};").format(SQL(", ").join(parts), where, Identifier(role)).as_string(None)
+        parts.append(("DELETE", ()))
+    return remedies_for(live).grant(parts, live.name, table, role)

@@ -11,6 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 import sqlalchemy as sa
 from sqlalchemy.exc import NoReferencedTableError
 
+from rights.connectors.sqldialect import Dialect
 from rights.datamap import Collection, DataMap, Edge
 
 
@@ -36,8 +37,9 @@ class Origin:
 class Graph:
     """The collections of one system, bound to its reflected tables."""
 
-    def __init__(self, *, system: str, data_map: DataMap, tables: Mapping[str, sa.Table]) -> None:
+    def __init__(self, *, system: str, data_map: DataMap, tables: Mapping[str, sa.Table], dialect: Dialect) -> None:
         self.system = system
+        self.dialect = dialect
         self.map = data_map
         self.tables = tables
         self.collections: dict[str, Collection] = {item.key: item for item in data_map.of_system(system)}

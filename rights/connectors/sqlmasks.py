@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.sql import ColumnElement
 
 from portal.core.keyring import mask_key
+from rights.connectors.sqldialect import first_of_month, first_of_year, hmac_hex, is_written, number_of_hex, sha256_hex
 from rights.connectors.sqlreach import BIND
 from rights.datamap import Mask
 from rights.datamap.values import PSEUDONYM_DIGITS
@@ -52,8 +52,7 @@ def is_masked(column: ColumnElement[Any], mask: Mask) -> ColumnElement[bool]:
             pattern = f"^{mask.value}:[0-9a-f]{{{PSEUDONYM_DIGITS}}}$"
         case _:
             pattern = _MASKED_AS[mask.value if mask.kind == "format" else mask.kind]
-    # By bytes: a column's own collation may have another notion of a to f, or allow no pattern at all.
-    return sa.or_(column.is_(None), _text(column).collate("C").regexp_match(pattern))
+    return sa.or_(column.is_(None), is_written(_text(column), pattern))
 
 
 def masked(column: ColumnElement[Any], mask: Mask) -> ColumnElement[Any]:
@@ -66,9 +65,9 @@ def masked(column: ColumnElement[Any], mask: Mask) -> ColumnElement[Any]:
         case "date":
             return _first_day(column, mask.value)
         case "hash":
-            value = "sha256:" + _hex(sa.func.sha256(_bytes(column)))
+            value = "sha256:" + sha256_hex(_text(column))
         case "pseudonym":
-            value = f"{mask.value}:" + sa.func.left(_hex(_hmac(column, mask)), PSEUDONYM_DIGITS)
+            value = f"{mask.value}:" + sa.func.left(_hmac(column, mask), PSEUDONYM_DIGITS)
         case _:
             value = _phone(column, mask) if mask.value == "phone" else _resident_id(column, mask)
     return sa.case((is_masked(column, mask), _text(column)), else_=value)
@@ -93,27 +92,18 @@ def _bind(mask: Mask, part: str) -> str:
     return f"{BIND}{mask.kind}_{mask.value}_{part}"
 
 
-def _hmac(column: ColumnElement[Any], mask: Mask) -> ColumnElement[bytes]:
+def _hmac(column: ColumnElement[Any], mask: Mask) -> ColumnElement[str]:
     inner, outer = (sa.bindparam(_bind(mask, part), type_=sa.LargeBinary()) for part in ("inner", "outer"))
-    return sa.func.sha256(outer.op("||")(sa.func.sha256(inner.op("||")(_bytes(column)))))
+    return hmac_hex(_text(column), inner, outer)
 
 
 def _text(column: ColumnElement[Any]) -> ColumnElement[str]:
     return sa.cast(column, sa.Text)
 
 
-def _bytes(column: ColumnElement[Any]) -> ColumnElement[bytes]:
-    return sa.func.convert_to(_text(column), sa.literal_column("'UTF8'"), type_=sa.LargeBinary())
-
-
-def _hex(digest: ColumnElement[bytes]) -> ColumnElement[str]:
-    return sa.func.encode(digest, sa.literal_column("'hex'"), type_=sa.Text())
-
-
 def _number(column: ColumnElement[Any], mask: Mask) -> ColumnElement[int]:
     """60 bits of the keyed digest, as a number that is not negative."""
-    digits = sa.func.left(_hex(_hmac(column, mask)), 15, type_=sa.Text())
-    return sa.cast(sa.cast(sa.literal_column("'x'", sa.Text()) + digits, BIT(60)), sa.BigInteger)
+    return number_of_hex(sa.func.left(_hmac(column, mask), 15, type_=sa.Text()))
 
 
 def _digits(number: ColumnElement[int], width: int) -> ColumnElement[str]:
@@ -146,8 +136,4 @@ def _resident_id(column: ColumnElement[Any], mask: Mask) -> ColumnElement[str]:
 
 def _first_day(column: ColumnElement[Any], unit: str) -> ColumnElement[Any]:
     """The first day of its year or month, in Shanghai where the value is a moment."""
-    name = sa.literal(unit, sa.Text())
-    if isinstance(column.type, sa.DateTime) and column.type.timezone:
-        return sa.func.date_trunc(name, column, sa.literal("Asia/Shanghai", sa.Text()), type_=column.type)
-    plain = sa.func.date_trunc(name, sa.cast(column, sa.DateTime()))
-    return sa.cast(plain, column.type)
+    return first_of_year(column) if unit == "year" else first_of_month(column)

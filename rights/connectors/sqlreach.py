@@ -21,12 +21,14 @@ from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.selectable import CTE, FromClause
 
 from rights.connectors.base import Links, Seed
+from rights.connectors.sqldialect import Changing, bool_or
 from rights.connectors.sqlgraph import Graph
+from rights.connectors.sqltypes import BINARY, integer_range
 from rights.datamap import Edge, Predicate
 from rights.kernel.clock import SHANGHAI
 
 BIND_ROWS = 10_000
-"""How many keys of another database are bound as one array."""
+"""How many keys of another database are bound at once."""
 BIND = "portal_"
 """Begins the names of what a statement is asked with: SQLAlchemy would take a column's own name for a value to set."""
 _OPS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
@@ -40,8 +42,6 @@ _OPS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
     "is_null": lambda column, _: column.is_(None),
     "not_null": lambda column, _: column.is_not(None),
 }
-_CANONICAL_INTEGER = "^(0|-?[1-9][0-9]{0,17})$"
-_CANONICAL_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 class Reach:
@@ -50,6 +50,7 @@ class Reach:
     def __init__(self, graph: Graph, seed: Seed, *, only: str | None = None) -> None:
         """`only`: a collection of which the rows asked about are the `bound_keys`."""
         self.graph = graph
+        self.dialect = graph.dialect
         self.seed = seed
         self.only = only
         self.many = seed.everybody is not None
@@ -102,7 +103,10 @@ class Reach:
                 type_ = self.graph.tables[collection].c[name].type
                 typed = parse_identity(value, type_)
                 if typed is not None:
-                    found[collection, name] = sa.bindparam(f"{BIND}identity_{number}", type_=unbounded(type_)), typed
+                    found[collection, name] = (
+                        sa.bindparam(f"{BIND}identity_{number}", type_=self.dialect.compared(type_)),
+                        typed,
+                    )
         return found
 
     # --- columns
@@ -147,28 +151,26 @@ class Reach:
 
     def key_in(self, collection: str, keys: Sequence[tuple[Any, ...]] | None = None) -> ColumnElement[bool]:
         """That a table's row is one of `keys`; without them, of those that `bound_keys` gives when it runs."""
-        columns = self._table_keys(collection)
-        arrays = [
-            sa.bindparam(None, [key[i] for key in keys], type_=array_of(column.type))
-            if keys is not None
-            else sa.bindparam(f"{BIND}key_{i}", type_=array_of(column.type))
-            for i, column in enumerate(columns)
-        ]
-        if len(columns) == 1:
-            return columns[0] == sa.any_(arrays[0])
-        named = [sa.column(f"k{i}", column.type) for i, column in enumerate(columns)]
-        given = sa.func.unnest(*arrays).table_valued(*named).render_derived(self.name("k"))
-        return sa.tuple_(*columns).in_(sa.select(*(given.c[f"k{i}"] for i in range(len(columns)))))
+        return self.dialect.key_in(self.table_keys(collection), keys, bind=f"{BIND}key", name=self.name("k"))
 
     def bound_keys(self, collection: str, keys: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
-        return {f"{BIND}key_{i}": [key[i] for key in keys] for i in range(len(self._table_keys(collection)))}
+        return self.dialect.bound_keys(self.table_keys(collection), keys, bind=f"{BIND}key")
+
+    def change_chosen(self, statement: Changing, collection: str) -> Changing:
+        """The statement for the rows that `bound_keys` gives when it runs."""
+        return self.dialect.change_chosen(
+            statement, self.table_keys(collection), bind=f"{BIND}key", name=self.name("k")
+        )
 
     def in_reach(self, collection: str) -> ColumnElement[bool]:
         """That a table's row is one of the person's."""
-        reach = self.reach(collection)
-        return sa.tuple_(*self._table_keys(collection)).in_(sa.select(*self.keys_of(reach, collection)))
+        return sa.tuple_(*self.table_keys(collection)).in_(self.found(collection))
 
-    def _table_keys(self, collection: str) -> list[ColumnElement[Any]]:
+    def found(self, collection: str) -> sa.Select[Any]:
+        """The keys of the person's rows."""
+        return sa.select(*self.keys_of(self.reach(collection), collection))
+
+    def table_keys(self, collection: str) -> list[ColumnElement[Any]]:
         return [self.graph.tables[collection].c[name] for name in self.graph.key_columns(collection)]
 
     # --- the walk
@@ -196,15 +198,15 @@ class Reach:
     ) -> sa.Select[Any] | sa.CompoundSelect[Any]:
         """The rows that an identity names or a way leads to, with the columns `names` as c0, c1, …"""
         table = self.graph.tables[collection]
-        labels = [table.c[name].label(f"c{i}") for i, name in enumerate(names)]
+        labels = [self.dialect.stored(table.c[name]).label(f"c{i}") for i, name in enumerate(names)]
         if self.many:
             return self._select_many(collection, labels, ways)
-        found: list[ColumnElement[bool]] = [column == value for column, value in self.identities(collection)]
+        found = [self.dialect.same(column, value) for column, value in self.identities(collection)]
         found += [self._led(table, edge) for edge in ways]
         if keys := self.seed.found.get(collection):
             found.append(self.key_in(collection, keys))
         chosen = [self.key_in(collection)] if collection == self.only else []
-        return sa.select(*labels).where(sa.or_(*found) if found else sa.false(), *chosen)
+        return self.dialect.select_by(labels, found, chosen)
 
     def _select_many(
         self, collection: str, labels: Sequence[ColumnElement[Any]], ways: Sequence[Edge]
@@ -214,8 +216,7 @@ class Reach:
         for column in self._subject_columns(collection):
             part = sa.select(*labels, self._as_subject(column).label("j")).where(column.is_not(None))
             if self.seed.everybody and self.seed.everybody.values is not None:
-                chosen = sa.bindparam(f"{BIND}subjects", type_=array_of(self._subject_type))
-                part = part.where(self._as_subject(column) == sa.any_(chosen))
+                part = part.where(self.dialect.one_of(self._as_subject(column), bind=f"{BIND}subjects"))
             parts.append(part)
         for edge in ways:
             way = self._way(edge)
@@ -231,11 +232,7 @@ class Reach:
         """That an edge leads to a table's row: its key compared with the parents' distinct ones."""
         way = self._way(edge)
         values = [way.c[f"v{i}"] for i in range(len(edge.target_fields))]
-        if len(values) == 1:
-            column = table.c[edge.target_fields[0]]
-            array = sa.func.array(sa.select(values[0]).scalar_subquery(), type_=sa.ARRAY(column.type))
-            return column == sa.any_(array)
-        return sa.tuple_(*(table.c[name] for name in edge.target_fields)).in_(sa.select(*values))
+        return self.dialect.led_by([table.c[name] for name in edge.target_fields], values)
 
     def _way(self, edge: Edge) -> CTE:
         """An edge's distinct keys v0, v1, … in the types of the columns they are compared with."""
@@ -260,7 +257,7 @@ class Reach:
             [target.c[name].type for name in edge.target_fields] if target is not None else [c.type for c in columns]
         )
         return [
-            converted(column, type_).label(f"v{i}")
+            self.dialect.converted(column, type_).label(f"v{i}")
             for i, (column, type_) in enumerate(zip(columns, types, strict=True))
         ]
 
@@ -277,17 +274,11 @@ class Reach:
         return self.given({**{f"v{i}": type_ for i, type_ in enumerate(types)}, "s": sa.Boolean()}, rows)
 
     def given(self, columns: Mapping[str, sa.types.TypeEngine[Any]], rows: Sequence[tuple[Any, ...]]) -> Any:
-        """Rows of ours as a select, bound as one array a column and `BIND_ROWS`: 65,535 parameters are the wall."""
+        """Rows of ours as a select, `BIND_ROWS` bound at once: 65,535 parameters are the wall."""
         parts = []
         for start in range(0, max(1, len(rows)), BIND_ROWS):
             chunk = rows[start : start + BIND_ROWS]
-            arrays = [
-                sa.bindparam(None, [row[i] for row in chunk], type_=array_of(type_))
-                for i, type_ in enumerate(columns.values())
-            ]
-            named = [sa.column(name, type_) for name, type_ in columns.items()]
-            given = sa.func.unnest(*arrays).table_valued(*named).render_derived(self.name("g"))
-            parts.append(sa.select(*(given.c[name] for name in columns)))
+            parts.append(self.dialect.given(columns, chunk, name=self.name("g")))
         return parts[0] if len(parts) == 1 else sa.union_all(*parts)
 
     # --- circles
@@ -296,7 +287,9 @@ class Reach:
         """A collection's rows from its circle's keys."""
         keys = self._circle(circle)
         table = self.graph.tables[collection]
-        labels = [table.c[name].label(f"c{i}") for i, name in enumerate(self.graph.needed[collection])]
+        labels = [
+            self.dialect.stored(table.c[name]).label(f"c{i}") for i, name in enumerate(self.graph.needed[collection])
+        ]
         mine = (
             sa.select(*self._slots(keys, circle)[collection], *self.subject(keys))
             .where(keys.c.g == sorted(circle).index(collection))
@@ -305,7 +298,7 @@ class Reach:
         )
         condition = [
             column == mine.c[str(slot.key)]
-            for column, slot in zip(self._table_keys(collection), self._slots(keys, circle)[collection], strict=True)
+            for column, slot in zip(self.table_keys(collection), self._slots(keys, circle)[collection], strict=True)
         ]
         return sa.select(*labels, *self.subject(mine)).join(mine, sa.and_(*condition))
 
@@ -319,8 +312,8 @@ class Reach:
     def _circle(self, circle: frozenset[str]) -> CTE:
         """The keys of all rows of a circle of edges, tagged by collection (`g`).
 
-        PostgreSQL refuses mutual recursion, so one recursive CTE walks all the circle's edges side by side; UNION lets
-        it end where the data goes round.
+        Mutual recursion is refused, so one recursive CTE walks all the circle's edges side by side; UNION lets it end
+        where the data goes round.
         """
         if circle not in self._circles:
             order = sorted(circle)
@@ -336,9 +329,7 @@ class Reach:
                 for edge in self.graph.edges_into(key)
                 if edge.source in circle
             ]
-            onward = (steps[0] if len(steps) == 1 else sa.union_all(*steps)).lateral(self.name("n"))
-            recursion = sa.select(*onward.c).select_from(keys.join(onward, sa.true()))
-            self._circles[circle] = keys.union(recursion)
+            self._circles[circle] = self.dialect.go_round(keys, steps, name=self.name("n"))
         return self._circles[circle]
 
     def _width(self, collection: str) -> int:
@@ -349,13 +340,13 @@ class Reach:
     ) -> sa.Select[Any]:
         columns: list[ColumnElement[Any]] = [sa.literal(sorted(circle).index(collection), sa.Integer).label("g")]
         for number, key in enumerate(sorted(circle)):
-            for i, column in enumerate(self._table_keys(key)):
-                value = keys[i] if key == collection else sa.cast(sa.null(), column.type)
+            for i, column in enumerate(self.table_keys(key)):
+                value = keys[i] if key == collection else self.dialect.empty(column.type)
                 columns.append(value.label(f"k{number}_{i}"))
         return sa.select(*columns, *self.subject(rows))
 
     def _step(self, keys: CTE, circle: frozenset[str], edge: Edge) -> sa.Select[Any]:
-        """One edge of a circle from the rows found last: correlated to the recursive CTE by LATERAL."""
+        """One edge of a circle from the rows found last."""
         source = self.graph.tables[edge.source].alias(self.name("a"))
         target = self.graph.tables[edge.target].alias(self.name("b"))
         named = zip(self.graph.key_columns(edge.source), self._slots(keys, circle)[edge.source], strict=True)
@@ -364,7 +355,8 @@ class Reach:
             self._tagged(circle, edge.target, [target.c[name] for name in self.graph.key_columns(edge.target)], keys)
             .select_from(
                 source.join(
-                    target, sa.and_(*(target.c[t] == converted(source.c[s], target.c[t].type) for s, t in pairs))
+                    target,
+                    sa.and_(*(target.c[t] == self.dialect.converted(source.c[s], target.c[t].type) for s, t in pairs)),
                 )
             )
             .where(
@@ -396,7 +388,7 @@ class Reach:
 
     def _as_subject(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         type_ = self._subject_type
-        return column if type(column.type) is type(type_) else sa.cast(column, type_)
+        return self.dialect.as_subject(column, type_)
 
     def everyone(self) -> FromClause:
         """All subjects, as `j`: whoever is reached at all is named by an identity of theirs."""
@@ -457,8 +449,8 @@ class Reach:
         found = []
         for name, value in mine:
             column = self.column(reach, collection, name)
-            compared = self._as_subject(column) if self.many else column
-            found.append(sa.and_(column.is_not(None), compared != value))
+            same = self._as_subject(column) == value if self.many else self.dialect.same(column, value)
+            found.append(sa.and_(column.is_not(None), ~same))
         return found
 
     def _unlinked(self, reach: CTE, collection: str) -> list[ColumnElement[bool]]:
@@ -524,7 +516,7 @@ class Reach:
         values = []
         for i, name in enumerate(edge.source_fields):
             type_ = target.c[edge.target_fields[i]].type if target is not None else theirs.c[name].type
-            values.append(converted(theirs.c[name], type_))
+            values.append(self.dialect.converted(theirs.c[name], type_))
         mine = self.own(edge.source) if inherits and self.many else self.reach(edge.source)
         same = sa.and_(
             *(theirs.c[name] == self.column(mine, edge.source, name) for name in self.graph.key_columns(edge.source))
@@ -545,8 +537,8 @@ class Reach:
                 *(value.label(f"v{i}") for i, value in enumerate(values)),
                 sa.func.min(owner).label("a"),
                 sa.func.max(owner).label("z"),
-                sa.func.bool_or(mine.c.j.is_(None)).label("n"),
-                (sa.func.coalesce(sa.func.bool_or(mine.c.s), sa.false()) if inherits else sa.false()).label("s"),
+                bool_or(mine.c.j.is_(None)).label("n"),
+                (sa.func.coalesce(bool_or(mine.c.s), sa.false()) if inherits else sa.false()).label("s"),
             )
             .select_from(theirs.outerjoin(mine, same))
             .where(*predicates)
@@ -562,7 +554,7 @@ class Reach:
         )
 
     def orderable(self, subject: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Subjects as what PostgreSQL has a minimum of."""
+        """Subjects as what has a minimum."""
         return subject if isinstance(subject.type, sa.Integer | sa.Numeric | sa.String) else sa.cast(subject, sa.Text)
 
     def links(self, edge: Edge) -> sa.Select[Any]:
@@ -581,55 +573,6 @@ class Reach:
         if not self.graph.names_a_row(edge.source, edge.source_fields):
             return self._shared_by_strangers(edge, alone=True, inherits=inherits).subquery(self.name("h"))
         return self._inherited(edge).distinct().subquery(self.name("h")) if inherits else None
-
-
-class _Numbers(sa.TypeDecorator[Any]):
-    """An array of numbers as its text: what adapts each of a million costs as much as erasing them."""
-
-    impl = sa.ARRAY
-    cache_ok = True
-
-    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str]:
-        return lambda numbers: f"{{{','.join(map(str, numbers))}}}"
-
-
-class _Blanked(sa.types.UserDefinedType[str]):
-    """CHAR without its length, which compares as CHAR does: blanks at the end say nothing."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        return "BPCHAR"
-
-
-def unbounded(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
-    """The type in which a value is compared with a column of this one, as it is: cast to VARCHAR(3) or NUMERIC(9, 2)
-    PostgreSQL would cut or round it, and it would be somebody else's."""
-    if isinstance(type_, sa.CHAR):
-        return _Blanked()
-    if isinstance(type_, sa.VARCHAR) and type_.length:
-        return sa.Text()
-    return sa.Numeric() if isinstance(type_, sa.NUMERIC) and type_.precision else type_
-
-
-def array_of(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
-    return _Numbers(type_) if isinstance(type_, sa.Integer) else sa.ARRAY(unbounded(type_))
-
-
-def converted(column: ColumnElement[Any], type_: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
-    """A parent's key as its child's column would hold it: the child's own column stays bare, so that its index serves.
-
-    Text becomes a number or a UUID only where it is written as one (007 is not 7); anything else leads nowhere. By
-    patterns and not by `pg_input_is_valid`, which PostgreSQL 15 lacks.
-    """
-    have = column.type
-    if isinstance(type_, sa.String) and not isinstance(have, sa.String):
-        return sa.cast(column, sa.Text)
-    if isinstance(have, sa.String) and isinstance(type_, sa.Integer | sa.Numeric):
-        return sa.case((column.regexp_match(_CANONICAL_INTEGER), sa.cast(column, sa.BigInteger)), else_=None)
-    if isinstance(have, sa.String) and isinstance(type_, sa.Uuid):
-        return sa.case((column.regexp_match(_CANONICAL_UUID), sa.cast(column, type_)), else_=None)
-    return column
 
 
 def typed_value(value: Any, type_: sa.types.TypeEngine[Any]) -> Any | None:
@@ -660,7 +603,7 @@ def parse_identity(value: str, type_: sa.types.TypeEngine[Any]) -> Any | None:
             return None
         return found if str(found) == value.lower() else None
     # A type that is not known is compared as it comes: an error of that database is better than a false absence.
-    return None if isinstance(type_, sa.Date | sa.DateTime | sa.Time | sa.Boolean | sa.LargeBinary) else value
+    return None if isinstance(type_, (sa.Date, sa.DateTime, sa.Time, sa.Boolean, *BINARY)) else value
 
 
 def _parse_integer(value: str, type_: sa.Integer) -> int | None:
@@ -669,5 +612,5 @@ def _parse_integer(value: str, type_: sa.Integer) -> int | None:
         number = int(value)
     except ValueError:
         return None
-    bits = 15 if isinstance(type_, sa.SmallInteger) else 63 if isinstance(type_, sa.BigInteger) else 31
-    return number if str(number) == value and -(2**bits) <= number < 2**bits else None
+    low, high = integer_range(type_)
+    return number if str(number) == value and low <= number <= high else None

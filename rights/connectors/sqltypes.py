@@ -9,6 +9,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, JSON
 
+BINARY = (sa.LargeBinary, sa.BINARY, sa.VARBINARY)
+"""Types that hold bytes."""
+
 
 def type_name(type_: sa.types.TypeEngine[Any]) -> str:
     return str(type_).lower()
@@ -40,8 +43,14 @@ def are_comparable(one: sa.types.TypeEngine[Any], other: sa.types.TypeEngine[Any
 
 
 def can_identify(type_: sa.types.TypeEngine[Any]) -> bool:
-    nameless = (sa.Date, sa.DateTime, sa.Time, sa.Boolean, sa.LargeBinary, JSON, ARRAY, INTERVAL)
+    nameless = (sa.Date, sa.DateTime, sa.Time, sa.Boolean, *BINARY, JSON, ARRAY, INTERVAL)
     return not isinstance(type_, nameless)
+
+
+def integer_range(type_: sa.Integer) -> tuple[int, int]:
+    """The smallest and the largest number that a column can hold."""
+    bits = 15 if isinstance(type_, sa.SmallInteger) else 63 if isinstance(type_, sa.BigInteger) else 31
+    return (0, 2 ** (bits + 1) - 1) if getattr(type_, "unsigned", False) else (-(2**bits), 2**bits - 1)
 
 
 def fits(value: Any, type_: sa.types.TypeEngine[Any]) -> bool:
@@ -57,8 +66,8 @@ def fits(value: Any, type_: sa.types.TypeEngine[Any]) -> bool:
     if isinstance(value, date) or value in ("@today", "@now"):
         return False
     if isinstance(type_, sa.Integer):
-        bits = 15 if isinstance(type_, sa.SmallInteger) else 63 if isinstance(type_, sa.BigInteger) else 31
-        return _reads_as(int, value) and not isinstance(value, float) and -(2**bits) <= int(value) < 2**bits
+        low, high = integer_range(type_)
+        return _reads_as(int, value) and not isinstance(value, float) and low <= int(value) <= high
     if isinstance(type_, sa.Numeric):
         return isinstance(value, int | float) or _reads_as(Decimal, value)
     if isinstance(type_, sa.Enum):

@@ -29,11 +29,20 @@ def shop(stack: Stack, shop_url: str, django_as: Callable[[str], AbstractContext
     return shops.open_shop(stack, django_as, shop_url)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is marked `each_server` runs on every make of database, unless it is marked as one make's own."""
+    each = metafunc.definition.get_closest_marker("each_server")
+    if each and "make_zoo" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("postgresql")
+        metafunc.parametrize("make_zoo", ["postgresql"] if only else ["postgresql", "mariadb"], indirect=True)
+
+
 @pytest.fixture
-def make_zoo(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Zoos]":
+def make_zoo(request: pytest.FixtureRequest, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Zoos]":
     from tests.rights import zoo  # noqa: PLC0415 - settings are not made yet when this file is read
 
-    zoos = zoo.Zoos(stack, monkeypatch.setenv)
+    server = getattr(request, "param", "postgresql")
+    zoos = zoo.MariaZoos(stack, monkeypatch.setenv) if server == "mariadb" else zoo.Zoos(stack, monkeypatch.setenv)
     yield zoos
     zoos.close()
 

@@ -9,9 +9,10 @@ import pytest
 
 from rights.connectors.registry import connect
 from rights.kernel.plan import Fate
-from tests.rights.zoo import Zoo, Zoos
+from tests.rights.zoo import MariaZoo, Zoo, Zoos
 
 ME = {"account_no": "7"}
+pytestmark = pytest.mark.each_server
 
 
 def held(zoo: Zoo, collection: str) -> tuple[date | None, date | None]:
@@ -27,7 +28,7 @@ def test_a_composite_reference_leads_to_its_own_rows_only(make_zoo: Zoos) -> Non
         """
         CREATE TABLE bill (branch int, number int, account text, PRIMARY KEY (branch, number));
         CREATE TABLE item (branch int, number int, position int, PRIMARY KEY (position, number, branch),
-            FOREIGN KEY (branch, number) REFERENCES bill);
+            FOREIGN KEY (branch, number) REFERENCES bill (branch, number));
         INSERT INTO bill VALUES (1, 1, '7'), (1, 2, '8'), (2, 1, '8'), (2, 2, '7');
         INSERT INTO item SELECT branch, number, p FROM bill, generate_series(1, 3) p;
         """,
@@ -221,8 +222,8 @@ def test_a_trigger_is_read_in_the_row_that_a_record_hangs_on(
         ("bigint", "7", "int", "7, 8", 1),
         ("varchar(9)", "'7'", "text", "'7', '8'", 1),
         ("uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "text", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'x'", 1),
-        ("text", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid", 1),
-        ("text", "'not a uuid'", "uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid", 0),
+        ("text", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", 1),
+        ("text", "'not a uuid'", "uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", 0),
     ],
 )
 def test_a_reference_between_types_compares_what_is_written(
@@ -232,10 +233,12 @@ def test_a_reference_between_types_compares_what_is_written(
         f"""
         CREATE TABLE a (id int PRIMARY KEY, account text, code {parent});
         CREATE TABLE b (id serial PRIMARY KEY, code {child});
-        INSERT INTO a VALUES (1, '7', {value}); INSERT INTO b (code) SELECT unnest(ARRAY[{values}]);
+        INSERT INTO a VALUES (1, '7', {value}); INSERT INTO b (code) VALUES ({values.replace(", ", "), (")});
         """,
         {"a": {"fields": ["id", "account, is account_no", "code"]}, "b": {"fields": ["id", "code, <- a.code"]}},
     )
+    if isinstance(zoo, MariaZoo) and "'7 '" in values:
+        found += 1  # a space at the end is nothing there, and what refers to what is for the database to say
     assert zoo.fates(ME).get(("b", "erase"), 0) == found
 
 

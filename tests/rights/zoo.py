@@ -19,6 +19,7 @@ from rights.kernel.plan import Plan
 from rights.kernel.retention import Rule
 from rights.kernel.states import Kind
 from rights.planning import WORKER_SECONDS, Matter, find_first, make_plan, open_reading
+from tests.mariadb import MariaServer, start_mariadb, translate
 from tests.stack import Stack
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=SHANGHAI)
@@ -163,3 +164,30 @@ class Zoos:
     def close(self) -> None:
         for url in self.urls:
             sql._engine(url).dispose()
+
+
+@dataclass
+class MariaZoo(Zoo):
+    """The same on MariaDB: what a test writes for PostgreSQL is put into that server's words."""
+
+    server: MariaServer
+    role: str
+
+    def sql(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self.server.run(translate(query), parameters, database="zoo")
+
+
+class MariaZoos(Zoos):
+    """A schema is a database there, so each zoo takes the place of the last; each has a role of its own."""
+
+    def __call__(self, tables: str, collections: Collections, **sections: Any) -> MariaZoo:
+        server = start_mariadb()
+        server.run("DROP DATABASE IF EXISTS zoo; CREATE DATABASE zoo CHARACTER SET utf8mb4")
+        role = f"zoo_{next(_numbers)}"
+        server.run(f"CREATE USER {role}@localhost IDENTIFIED BY 'secret'; GRANT ALL ON zoo.* TO {role}@localhost")
+        url = server.url(role, "secret")
+        zoo = MariaZoo(url, make_map(collections, **sections), server, role)
+        zoo.sql(tables)
+        self.set_address("SYSTEM_ZOO_URL", url)
+        self.urls.append(url)
+        return zoo
