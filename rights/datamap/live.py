@@ -1,6 +1,7 @@
 """The live data map: every live version's documents, parsed once per process and version."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
@@ -11,13 +12,21 @@ from rights.models import DataMapVersion
 
 def load_live_map() -> DataMap:
     """The live maps as one. Raises FaultyMap never: what is live was checked when it was loaded."""
-    versions = DataMapVersion.objects.filter(live=True).order_by("name").values_list("pk", flat=True)
-    return _parse(tuple(versions))
+    while True:
+        versions = DataMapVersion.objects.filter(live=True).order_by("name").values_list("pk", flat=True)
+        with suppress(_Vanished):
+            return _parse(tuple(versions))
+
+
+class _Vanished(Exception):
+    """A version went between two looks. Part of a map must not be remembered as the map."""
 
 
 @lru_cache(maxsize=4)
 def _parse(versions: tuple[int, ...]) -> DataMap:
-    found = DataMapVersion.objects.filter(pk__in=versions).order_by("name")
+    found = list(DataMapVersion.objects.filter(pk__in=versions).order_by("name"))
+    if len(found) < len(versions):
+        raise _Vanished
     return join_maps([parse_documents(version.documents) for version in found])
 
 

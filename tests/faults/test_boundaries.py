@@ -212,7 +212,7 @@ def test_a_worker_stalled_past_its_lease_between_intent_and_record(crowd: Crowd)
         ("rights.actions.erasing._open_batch", "COMMIT", "after"),
         ("rights.connectors.sqlprepare.run", "business DELETE", "before"),
         ("rights.connectors.sqlprepare.run", "business DELETE", "after"),
-        ("rights.connectors.sql._act", "business COMMIT", "before"),
+        ("rights.connectors.sqlpostgres.act", "business COMMIT", "before"),
         ("rights.actions.erasing._close_batch", "COMMIT", "after"),
     }
     assert acting <= set(drill.boundaries), drill.boundaries
@@ -249,7 +249,7 @@ def kill_the_portals_database(server: Server, drill: Drill, indexes: Iterable[in
 def test_the_portals_database_killed_while_a_batch_is_done(far_portal: Crowd, server: Server) -> None:
     drill = Drill(far_portal, Kind.DELETION)
     places = {
-        ("rights.connectors.sql._act", "business COMMIT", "before"),
+        ("rights.connectors.sqlpostgres.act", "business COMMIT", "before"),
         ("rights.actions.steps._close_batch", "COMMIT", "before"),
     }
     kill_the_portals_database(server, drill, [at for at in drill.firsts() if drill.boundaries[at] in places])

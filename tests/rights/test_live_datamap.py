@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from rights.actions.datamap import check_map, list_grants, load_map, suggest_map
 from rights.connectors.registry import read_system
 from rights.connectors.sqlcheck import measure_coverage
-from rights.datamap import FaultyMap, load_live_map, parse_documents, read_folder
+from rights.datamap import FaultyMap, live, load_live_map, parse_documents, read_folder
 from rights.datamap.parse import parse_mentioned
 from rights.models import DataMapVersion
 from tests.rights.shop import DOCUMENTS, NOW, Shop
@@ -458,3 +458,10 @@ def test_grants_and_drafts_in_words_can_be_piped(
     bank.execute(capsys.readouterr().out.encode())
     call_command("datamap", "suggest", "pkdd99", "--schema", "pkdd99", "--identity", "client.client_id=client_id")
     assert "# --- governance.yml" in capsys.readouterr().out
+
+
+def test_a_version_that_goes_between_two_looks_is_not_remembered_as_an_empty_map(clean: None) -> None:
+    """A process keeps what it has parsed for as long as it runs."""
+    with pytest.raises(live._Vanished):
+        live._parse((10**6,))
+    assert load_live_map().collections == {}

@@ -164,6 +164,7 @@ def test_two_downloads_at_once_are_both_whole_and_both_counted(portal: Portal, c
 
 def test_the_proof_ends_after_an_hour_and_is_the_sessions_own(portal: Portal, client: Client) -> None:
     item = ask(portal)
+    portal.travel(TODAY)  # to make the package took real time
     file = prove(portal, client, item)
     assert portal.client(portal.user(CHEN)).get(file).status_code == 302, "another browser has proved nothing"
     assert portal.client(portal.user("zhou-mingyuan")).get(file).status_code == 404
