@@ -362,7 +362,8 @@ def test_each_way_of_masking_writes_the_same_as_on_postgresql_and_is_known_again
         """CREATE TABLE t (id int PRIMARY KEY, account varchar(20), nick varchar(90), digest varchar(71),
             phone varchar(11), born date, seen timestamp NULL, logged datetime, note varchar(9), gone varchar(9));
         INSERT INTO t VALUES (1, '7', '若兰', '若兰', '13800138000', '1988-02-29', '2026-03-31 23:30',
-            '2026-07-09 12:30', 'x', 'x'), (2, '7', '建国', NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+            '2026-07-09 12:30', 'x', 'x'),
+            (2, '7', '建国', NULL, NULL, NULL, NULL, NULL, NULL, NULL),
             (3, '8', 'a', 'a', '1', NULL, NULL, NULL, 'y', 'y');""",
         {
             "t": {
