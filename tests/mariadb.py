@@ -64,10 +64,11 @@ def start_mariadb() -> MariaServer:
     if not server or not install:
         pytest.skip("NOT TESTED ON MARIADB: no mariadbd in PATH (Debian: apt-get install mariadb-server)")
     folder = Path(tempfile.mkdtemp(prefix="portal-mariadb-"))
-    who: dict[str, Any] = {}
+    # Of its own too: what is named for everybody else may be closed to whom it runs as.
+    who: dict[str, Any] = {"env": {**os.environ, "TMPDIR": str(folder)}}
     if os.geteuid() == 0:
         os.chown(folder, NOBODY, NOBODY)
-        who = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        who |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     base = [f"--datadir={folder}/data", "--no-defaults"][::-1]
     subprocess.run(
         [install, *base, "--auth-root-authentication-method=normal", "--skip-test-db"],
