@@ -4,7 +4,8 @@ repeat until a look is empty. A batch left open by a worker that died is finishe
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 
 from django.db import transaction
 
@@ -27,26 +28,36 @@ def erase(work: Work) -> int:
         _act(work, _read_again(work), open_keys(bytes(left_open.keys or b"")), batch=left_open)
     size, unmoved = FIRST_BATCH, False
     while True:
-        before, seen = step.done, 0
-        with open_working(work) as (snapshot, reading):
-            read_at = time.monotonic()
-            for page in snapshot.page_keys(reading.policies, step.collection):
-                if unmoved:
-                    # They may have stayed because they no longer might go; but this look lets them go again.
-                    raise Refused(explain_unmoved(work, "erased"))
-                start = 0
-                while start < len(page):
-                    if seen and (why := gates.erasing_stopped(step.system)):
-                        raise Stopped(why)
-                    if time.monotonic() - read_at > READ_AGAIN_SECONDS:
-                        reading, read_at = _read_again(work), time.monotonic()
-                    chosen = page[start : start + size]
-                    size = next_size(len(chosen), _act(work, reading, chosen))
-                    start += len(chosen)
-                    seen += len(chosen)
+        before = step.done
+        # The pages are closed before their connection is let go: a cursor left open would close itself on it later.
+        with (
+            open_working(work) as (snapshot, reading),
+            closing(snapshot.page_keys(reading.policies, step.collection)) as pages,
+        ):
+            if unmoved and next(pages, None):
+                # They may have stayed because they no longer might go; but this look lets them go again.
+                raise Refused(explain_unmoved(work, "erased"))
+            seen, size = _erase_pages(work, reading, pages, size=size)
         if step.done - before == seen:
             return step.done
         unmoved = step.done == before
+
+
+def _erase_pages(work: Work, reading: Reading, pages: Iterable[list[Key]], *, size: int) -> tuple[int, int]:
+    """Act on what a look sees as it comes; how many keys it was, and what size a batch has by now."""
+    read_at, seen = time.monotonic(), 0
+    for page in pages:
+        start = 0
+        while start < len(page):
+            if seen and (why := gates.erasing_stopped(work.step.system)):
+                raise Stopped(why)
+            if time.monotonic() - read_at > READ_AGAIN_SECONDS:
+                reading, read_at = _read_again(work), time.monotonic()
+            chosen = page[start : start + size]
+            size = next_size(len(chosen), _act(work, reading, chosen))
+            start += len(chosen)
+            seen += len(chosen)
+    return seen, size
 
 
 def _read_again(work: Work) -> Reading:

@@ -1,6 +1,7 @@
 """What stays after a deletion may only be stored from now on (PIPL art. 47): how its system learns of it."""
 
 import time
+from contextlib import closing
 
 from django.db import transaction
 
@@ -19,8 +20,11 @@ def restrict(work: Work) -> None:
     if item.flag:
         _flag(work)
     if item.is_registered:
-        with open_working(work) as (snapshot, reading):
-            digests = digest_keys(snapshot.stream_restricted(reading.policies, item.key), collection=item.key)
+        with (
+            open_working(work) as (snapshot, reading),
+            closing(snapshot.stream_restricted(reading.policies, item.key)) as pages,
+        ):
+            digests = digest_keys(pages, collection=item.key)
         with transaction.atomic():
             work.write()
             write_register(digests, request=work.request, collection=item.key)

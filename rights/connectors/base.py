@@ -1,6 +1,6 @@
 """What every connector does, and the values it is asked with."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -193,11 +193,11 @@ class Snapshot(Protocol):
         """The keys of the rows that the policies let go."""
         ...
 
-    def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Iterator[list[Key]]:
+    def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Generator[list[Key], None, None]:
         """The same in pages, read as they are asked for: there may be millions. While it lasts the snapshot is open."""
         ...
 
-    def stream_restricted(self, policies: Mapping[str, Policy], collection: str) -> Iterator[list[Key]]:
+    def stream_restricted(self, policies: Mapping[str, Policy], collection: str) -> Generator[list[Key], None, None]:
         """The keys of the records that may only be stored from now on, in pages."""
         ...
 

@@ -6,7 +6,7 @@ them: it would destroy the proof that it was kept. What becomes of them is a rul
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -221,14 +221,14 @@ class OwnSnapshot:
     def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int | None = None) -> list[Key]:
         return []
 
-    def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Iterator[list[Key]]:
-        return iter(())
+    def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Generator[list[Key], None, None]:
+        yield from ()
 
     def find_unflagged(self, policies: Mapping[str, Policy], collection: str, *, limit: int | None) -> list[Key]:
         return []
 
-    def stream_restricted(self, policies: Mapping[str, Policy], collection: str) -> Iterator[list[Key]]:
-        return iter(())
+    def stream_restricted(self, policies: Mapping[str, Policy], collection: str) -> Generator[list[Key], None, None]:
+        yield from ()
 
 
 def _speak_for(account_no: str, *, patience: float) -> UUID | None:

@@ -1,6 +1,6 @@
 """Business systems that are SQL databases, through SQLAlchemy Core."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -445,12 +445,12 @@ class SqlSnapshot:
     def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int | None = None) -> list[Key]:
         return list(chain.from_iterable(self._looks(policies, collection, limit=limit)))
 
-    def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Iterator[list[Key]]:
+    def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Generator[list[Key], None, None]:
         return self._looks(policies, collection, limit=None, yield_per=KEYS_AT_ONCE)
 
     def _looks(
         self, policies: Mapping[str, Policy], collection: str, *, limit: int | None, **options: Any
-    ) -> Iterator[list[Key]]:
+    ) -> Generator[list[Key], None, None]:
         """Of a table that refers to itself the leaves go first; where it goes round there are none, and all go."""
 
         def statement(*, leaves_only: bool) -> sa.Select[Any]:
@@ -474,7 +474,7 @@ class SqlSnapshot:
             if found:
                 return
 
-    def stream_restricted(self, policies: Mapping[str, Policy], collection: str) -> Iterator[list[Key]]:
+    def stream_restricted(self, policies: Mapping[str, Policy], collection: str) -> Generator[list[Key], None, None]:
         def statement() -> sa.Select[Any]:
             rows = Fates(self.reach, policies).all()[collection]
             return sa.select(*self.reach.keys_of(rows, collection)).where(rows.c.f.in_(RESTRICTED))

@@ -1,19 +1,14 @@
-"""The desk: staff look at the queue, take a case, decide it with a reason, and watch it being carried out."""
+"""The desk: staff take a case, decide it with a reason, and watch it being carried out."""
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -22,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.identities import find_users, get_identities
+from accounts.identities import get_identities
 from accounts.models import User
 from accounts.permissions import can, staff_required
 from portal.core import clock
@@ -35,14 +30,9 @@ from rights.kernel.plan import Plan
 from rights.kernel.states import Kind, State
 from rights.models import Handover, Request, Step
 from rights.queries import (
-    QUEUE_PAGE,
-    QUEUE_VIEWS,
     due_of,
     last_day_to_ask,
     open_fee,
-    queue,
-    queue_counts,
-    queue_order,
     starts_clock,
     stored_plan,
 )
@@ -51,228 +41,20 @@ from rights.transitions import StaleRequest
 from rights.web import person_of
 from rights.web.desk_extras import extras_of
 from rights.web.desk_forms import APPROVALS, DecisionForm, outcome_choices, persons_of
-from rights.web.keyset import read_page
+from rights.web.desk_seen import seal_version, what_changed
+from rights.web.letters import approval_letter, extended_due, refusal_letter
 from rights.web.present_case import (
-    approval_letter,
-    collection_label,
-    extended_due,
-    kind_word,
     present_case_plan,
     present_earlier,
-    present_events,
     present_head,
     present_judgements,
     present_person,
-    present_rows,
-    present_steps,
     recipients_of,
-    refusal_letter,
     verification_words,
 )
 from rights.web.present_handovers import present_tasks
 from rights.web.present_request import present_asked
-
-COUNT_BOUND = 1000
-PERSON_ORDER = ("-received_at", "-id")
-SALT = "desk.version"
-SEARCHED = ("account_no", "phone", "id_number", "client_id")
-
-
-# --- the queue
-
-
-@dataclass(frozen=True)
-class RailItem:
-    name: str
-    url: str
-    count: int | None
-    current: bool
-    hot: bool
-
-
-@dataclass(frozen=True)
-class RailGroup:
-    title: str
-    items: tuple[RailItem, ...]
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A filter as a removable chip; `url` is the queue without it."""
-
-    name: str
-    value: str
-    url: str
-
-
-@never_cache
-@require_safe
-@staff_required("request.view")
-def show_queue(request: HttpRequest) -> HttpResponse:
-    """A saved view, the most urgent by law first, page by page. A reference in `q` opens its case."""
-    now, reviewer = clock.now(), person_of(request)
-    if reference := request.GET.get("q", "").strip():
-        found = _find_by_reference(reference)
-        if found:
-            return redirect("desk:case", found.pk)
-        messages.error(request, _("No case has the reference %(reference)s.") % {"reference": reference[:40]})
-        return redirect("desk:queue")
-    view = request.GET.get("view", "todo")
-    if view not in QUEUE_VIEWS:
-        raise Http404
-    kind = request.GET.get("kind", "")
-    if kind and kind not in set(Kind):
-        raise Http404
-    person = _filtered_person(request)
-    all_of_view, order = _query_of(view, person=person, reviewer=reviewer)
-    kinds = Counter(all_of_view.order_by().values_list("kind", flat=True)[:COUNT_BOUND])
-    query = all_of_view.filter(kind=kind) if kind else all_of_view
-    query = query.select_related("subject", "reviewer").prefetch_related("questions", "fees")
-    page = read_page(query, order=order, cursor=request.GET.get("page", ""), size=QUEUE_PAGE)
-    total = kinds[kind] if kind else kinds.total()
-    rows = present_rows(page.rows, reviewer=reviewer, data_map=load_live_map(), now=now)
-    stated = {"view": view, "kind": kind, "person": str(person.pk) if person else ""}
-    late = sum(1 for row in rows if row.days_left is not None and row.days_left < 0 and not row.paused)
-    today = sum(1 for row in rows if row.days_left == 0 and not row.paused)
-    return render(
-        request,
-        "desk/queue.html",
-        {
-            "view": {
-                "title": _("All requests of one person") if person else _view_names()[view],
-                "count": total,
-                "order": _order_words(view, person=person),
-                "by_urgency": person is None and view not in {"closed", "unproved"},
-                "sentence": _urgency(late=late, today=today) if total <= QUEUE_PAGE else "",
-            },
-            "views": _rail(view=view, kind=kind, kinds=kinds, person=person, reviewer=reviewer),
-            "filters": _filters(stated, person=person),
-            "rows": rows,
-            "updated_at": now,
-            "first": page.first,
-            "last": page.first + len(rows) - 1,
-            "total": max(total, page.first + len(rows) - 1),
-            "previous_url": _queue_url({**stated, "page": page.previous}) if page.previous else "",
-            "next_url": _queue_url({**stated, "page": page.next}) if page.next else "",
-        },
-    )
-
-
-def _query_of(
-    view: str, *, person: User | None, reviewer: User
-) -> tuple["QuerySet[Request, Request]", tuple[str, ...]]:
-    if person is not None:
-        return Request.objects.filter(subject=person, received_at__isnull=False), PERSON_ORDER
-    return queue(view, reviewer=reviewer), queue_order(view)
-
-
-def _order_words(view: str, *, person: User | None) -> str:
-    if person is not None or view == "closed":
-        return _("The newest first")
-    return _("The longest waiting first") if view == "unproved" else _("The most urgent by law first")
-
-
-def _view_names() -> dict[str, str]:
-    return {
-        "todo": _("To decide"),
-        "mine": _("Mine"),
-        "waiting": _("Waiting for the person"),
-        "unproved": _("Waiting for a proof"),
-        "deferred": _("Put off"),
-        "acting": _("Being carried out"),
-        "failed": _("Failed"),
-        "closed": _("Finished"),
-    }
-
-
-def _rail(
-    *, view: str, kind: str, kinds: Mapping[str, int], person: User | None, reviewer: User
-) -> tuple[RailGroup, ...]:
-    counts = queue_counts(reviewer=reviewer, bound=COUNT_BOUND)
-    views = tuple(
-        RailItem(
-            name=name,
-            url=_queue_url({"view": key}),
-            count=counts.get(key),
-            current=key == view and not kind and person is None,
-            hot=key == "failed",
-        )
-        for key, name in _view_names().items()
-    )
-    stated = {"view": view, "person": str(person.pk) if person else ""}
-    items = tuple(
-        RailItem(
-            name=kind_word(item),
-            url=_queue_url({**stated, "kind": item.value}),
-            count=kinds.get(item.value, 0),
-            current=item.value == kind,
-            hot=False,
-        )
-        for item in Kind
-    )
-    return RailGroup(_("Views"), views), RailGroup(_("Of these"), items)
-
-
-def _filters(stated: Mapping[str, str], *, person: User | None) -> list[Filter]:
-    found = []
-    if stated["kind"]:
-        found.append(Filter(_("Kind"), kind_word(stated["kind"]), _queue_url({**stated, "kind": ""})))
-    if person is not None:
-        found.append(Filter(_("Person"), person.masked_name, _queue_url({**stated, "person": ""})))
-    return found
-
-
-def _urgency(*, late: int, today: int) -> str:
-    words = []
-    if late:
-        words.append(ngettext("%(n)s late", "%(n)s late", late) % {"n": late})
-    if today:
-        words.append(ngettext("%(n)s due today", "%(n)s due today", today) % {"n": today})
-    return ("，" if (get_language() or "zh").startswith("zh") else ", ").join(words)
-
-
-def _queue_url(stated: Mapping[str, str]) -> str:
-    told = {key: value for key, value in stated.items() if value and (key, value) != ("view", "todo")}
-    return reverse("desk:queue") + (f"?{urlencode(told)}" if told else "")
-
-
-def _filtered_person(request: HttpRequest) -> User | None:
-    text = request.GET.get("person", "")
-    if not text:
-        return None
-    try:
-        return get_object_or_404(User, pk=UUID(text))
-    except ValueError:
-        raise Http404 from None
-
-
-@require_POST
-@staff_required("request.view")
-def search(request: HttpRequest) -> HttpResponse:
-    """Find by exact reference, account number, phone or ID number. By POST, so that no number lands in an address."""
-    words = request.POST.get("q", "").strip()[:64]
-    if found := _find_by_reference(words):
-        return redirect("desk:case", found.pk)
-    if person := _find_person(words):
-        return redirect(_queue_url({"person": str(person.pk)}))
-    messages.error(request, _("Nothing was found. Only a whole reference, account, phone or ID number is looked up."))
-    return redirect("desk:queue")
-
-
-def _find_by_reference(words: str) -> Request | None:
-    return Request.objects.filter(reference=words.upper()).first() if words else None
-
-
-def _find_person(words: str) -> User | None:
-    if not words:
-        return None
-    for kind in ("account_no", "phone"):
-        user = User.objects.find_by(kind, words)
-        if user is not None and not user.is_staff_role:
-            return user
-    found = [user for kind in SEARCHED for user in find_users(kind, words) if not user.is_staff_role]
-    return found[0] if found else None
-
+from rights.web.present_timeline import present_events, present_steps
 
 # --- one case
 
@@ -486,120 +268,6 @@ def _undo_text(item: Request) -> str:
     else:
         time = ngettext("%(n)s minute", "%(n)s minutes", seconds // 60) % {"n": seconds // 60}
     return _("An approval can be taken back for %(time)s; nothing is changed before.") % {"time": time}
-
-
-# --- what the reviewer saw
-
-
-def seal_version(item: Request, plan: Plan | None) -> str:
-    """What a page showed of a case, signed, to be compared when the decision comes back."""
-    return signing.dumps(_snapshot(item, plan), salt=SALT, compress=True)
-
-
-def _snapshot(item: Request, plan: Plan | None) -> dict[str, Any]:
-    questions = list(item.questions.all())
-    return {
-        "case": str(item.pk),
-        "state": item.state,
-        "reviewer": str(item.reviewer_id or ""),
-        "facts": [
-            str(item.approved_at or ""),
-            str(item.extended_at or ""),
-            len(questions),
-            sum(1 for question in questions if question.answered_at),
-        ],
-        "lines": _line_digests(plan) if plan else [],
-        "blockers": sorted(fact.key for fact in plan.blockers) if plan else [],
-        "unknown": sorted(plan.unknown) if plan else [],
-    }
-
-
-def _line_digests(plan: Plan) -> list[list[Any]]:
-    return [
-        [line.collection, line.fate.value, line.count, line.key, line.rule or "",
-         str(line.first_release or ""), str(line.last_release or ""), line.open_ended]
-        for line in plan.lines
-        if line.count
-    ]  # fmt: skip
-
-
-def what_changed(version: str, item: Request, plan: Plan | None, data_map: DataMap) -> list[str]:
-    """What is different from what the reviewer saw, in words; empty where nothing is.
-
-    `plan` None compares the case alone: a question or a refusal rests on no plan.
-    """
-    try:
-        seen = signing.loads(version, salt=SALT)
-    except signing.BadSignature:
-        return [_("The page was too old to tell what you saw.")]
-    fresh = _snapshot(item, plan)
-    if seen["case"] != fresh["case"]:
-        return [_("The form belongs to another case.")]
-    found = []
-    if seen["state"] != fresh["state"]:
-        found.append(_("The case has moved on."))
-    if seen["reviewer"] != fresh["reviewer"] and fresh["reviewer"]:
-        found.append(_("Somebody else has taken this case."))
-    if seen["facts"] != fresh["facts"] and not found:
-        found.append(_("Something was decided or answered meanwhile."))
-    if plan is not None:
-        found += _changed_lines(seen, fresh, data_map)
-    return found
-
-
-def _changed_lines(seen: Mapping[str, Any], fresh: Mapping[str, Any], data_map: DataMap) -> list[str]:
-    language = get_language() or "zh-hans"
-    found = []
-    before, after = _by_collection(seen["lines"]), _by_collection(fresh["lines"])
-    silent = set(fresh["unknown"]) ^ set(seen["unknown"])
-    for collection in dict.fromkeys([*before, *after]):
-        item = data_map.collections.get(collection)
-        if item and item.system in silent:
-            continue  # nothing is known of its records, which is said below; they are not gone
-        old, new = before.get(collection, []), after.get(collection, [])
-        if old != new:
-            found.append(
-                _("%(name)s: %(before)s, now %(after)s.")
-                % {
-                    "name": collection_label(collection, data_map, language),
-                    "before": _fates_words(old),
-                    "after": _fates_words(new),
-                }
-            )
-    names = {key: item.label(language) for key, item in data_map.blockers.items()}
-    arrived, cleared = (
-        sorted(set(one["blockers"]) - set(other["blockers"])) for one, other in ((fresh, seen), (seen, fresh))
-    )
-    found += [_("New in the way: %(what)s.") % {"what": names.get(key, key)} for key in arrived]
-    found += [_("No longer in the way: %(what)s.") % {"what": names.get(key, key)} for key in cleared]
-    for key in sorted(silent):
-        system = data_map.systems[key].label(language) if key in data_map.systems else key
-        found.append(
-            _("%(system)s does not answer now.") % {"system": system}
-            if key in fresh["unknown"]
-            else _("%(system)s answers again.") % {"system": system}
-        )
-    return found
-
-
-def _by_collection(lines: list[list[Any]]) -> dict[str, list[list[Any]]]:
-    found: dict[str, list[list[Any]]] = {}
-    for line in lines:
-        found.setdefault(line[0], []).append(line[1:])
-    return found
-
-
-def _fates_words(lines: list[list[Any]]) -> str:
-    words = {
-        "erase": _("%(n)s to erase"),
-        "mask": _("%(n)s to blank"),
-        "blocked": _("%(n)s blocked"),
-        "person": _("%(n)s to be judged"),
-        "hold": _("%(n)s held"),
-        "keep": _("%(n)s in use"),
-    }
-    told = [words.get(line[0], "%(n)s") % {"n": f"{line[1]:,}"} for line in lines]
-    return " + ".join(told) or _("none")
 
 
 # --- acts

@@ -30,7 +30,7 @@ from rights.queries import limit_of, open_fee
 from rights.templatetags.look import limit_text, listed
 from rights.transitions import StaleRequest
 from rights.web import person_of
-from rights.web.present_case import reason_words
+from rights.web.case_words import reason_words
 
 
 class FeeForm(forms.Form):

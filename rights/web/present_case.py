@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count
 from django.urls import reverse
-from django.utils import translation
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
@@ -15,285 +13,28 @@ from accounts.authority import is_over
 from accounts.identities import get_identities
 from accounts.masks import mask_id_number
 from accounts.models import Authority, Identity, User
-from accounts.permissions import can
-from rights.actions.gates import is_stopped
-from rights.actions.submit import closes_on
 from rights.datamap import DataMap
 from rights.kernel.clock import Pause, local_day
-from rights.kernel.decisions import REASONS, Outcome
-from rights.kernel.plan import GOING, STAYING, BlockerFact, Fate, Line, Plan
+from rights.kernel.decisions import REASONS
+from rights.kernel.plan import GOING, STAYING, Fate, Line, Plan
 from rights.kernel.states import Kind, State
-from rights.models import Event, Request, Step
-from rights.queries import Due, clock_facts, due_if_any, due_of, load_calendar, open_fee, submitted_requests
-from rights.templatetags.look import day_text, gap, iso_moment, listed, on_text
-from rights.web.present import listed_parties, shown_values
-from rights.wording import cite
+from rights.models import Request
+from rights.queries import Due, clock_facts, due_if_any, submitted_requests
+from rights.templatetags.look import gap, listed
+from rights.web.case_words import (
+    collection_label,
+    fact_words,
+    is_chinese,
+    kind_word,
+    matter_of_case,
+    outcome_words,
+    reason_words,
+    system_label,
+)
+from rights.web.present import listed_parties
+from rights.web.present_queue import closing_words, paused_days
 
-EVENTS_SHOWN = 100
-STEPS_SHOWN = 200
 EARLIER_SHOWN = 10
-
-
-# --- words
-
-
-def kind_word(kind: str) -> str:
-    """What a request of this kind is called on the desk. An unknown kind raises KeyError."""
-    return {
-        Kind.ACCESS: _("Copy"),
-        Kind.CORRECTION: _("Correction"),
-        Kind.DELETION: _("Deletion"),
-        Kind.WITHDRAWAL: _("Withdrawal of consent"),
-        Kind.CANCELLATION: _("Cancellation"),
-    }[Kind(kind)]
-
-
-def matter_of_case(request: Request, data_map: DataMap) -> str:
-    """Kind and scope in a few words: what of whom, or how many of it."""
-    language = get_language() or "zh-hans"
-    details: Mapping[str, Any] = request.details
-    kind = Kind(request.kind)
-    if kind is Kind.CORRECTION:
-        named = [data_map.corrections.get(item["correction"]) for item in details.get("items", ())]
-        scope = [item.label(language) for item in named if item]
-    elif kind is Kind.WITHDRAWAL:
-        purposes = [data_map.consents.get(key) for key in details.get("purposes", ())]
-        scope = [item.label(language) for item in purposes if item]
-    else:
-        keys = list(details.get("entities", ()))
-        everything = not keys or set(keys) >= set(data_map.entities)
-        scope = (
-            [_("everything")]
-            if everything
-            else [data_map.entities[key].service(language) for key in keys if key in data_map.entities]
-        )
-    scope = list(dict.fromkeys(scope))
-    words = scope[0] if scope else ""
-    if len(scope) > 1:
-        words = ngettext("%(first)s and %(n)s more", "%(first)s and %(n)s more", len(scope) - 1) % {
-            "first": scope[0], "n": len(scope) - 1,
-        }  # fmt: skip
-    return f"{kind_word(kind)} · {words}" if words else kind_word(kind)
-
-
-def reason_words(key: str, data_map: DataMap) -> str:
-    """Why a case came to the desk, in a few words."""
-    known = {
-        "POLICY.DELETION": _("every deletion is looked at"),
-        "POLICY.CANCELLATION": _("every cancellation is looked at"),
-        "SHARED.OWNERS": _("joint records"),
-        "HOLD.NO_RULE": _("no rule in force"),
-        "NEED.EVIDENCE": _("proof of identity"),
-        "OK.MINOR": _("a child's data"),
-        "DECEASED.REVIEW": _("a relative of somebody who died"),
-        "REPEAT.FEE_OR_REFUSE": _("the same copy again"),
-        "REPEAT.ABUSE": _("asked many times"),
-        "AGENT.UNAUTHORISED": _("no valid authority"),
-        "ID.UNVERIFIED": _("identity not proved"),
-        "SYSTEM.UNKNOWN": _("a system does not answer"),
-        "POLICY.ACCESS": _("every copy is looked at"),
-        "POLICY.CORRECTION": _("every correction is looked at"),
-        "POLICY.WITHDRAWAL": _("every withdrawal is looked at"),
-    }
-    if key in known:
-        return known[key]
-    if key in data_map.blockers:
-        return data_map.blockers[key].label(get_language() or "zh-hans")
-    return key
-
-
-def fact_words(fact: BlockerFact) -> str:
-    """What a business system says of the fact in the way: contract L2, ¥4,260.00."""
-    return ("；" if _chinese() else "; ").join(text for text in shown_values(fact) if text)
-
-
-def outcome_words(line: Line, data_map: DataMap) -> str:
-    """What becomes of a line's records."""
-    match line.fate:
-        case Fate.ERASE:
-            return _("erased")
-        case Fate.MASK:
-            return _("blanked out")
-        case Fate.BLOCKED:
-            return ", ".join(reason_words(key, data_map) for key in line.blockers) or _("waits")
-        case Fate.PERSON:
-            return _("you decide")
-        case Fate.HOLD if line.last_release and line.first_release != line.last_release:
-            return _("one by one until %(day)s") % {"day": line.last_release.isoformat()}
-        case Fate.HOLD if line.last_release:
-            return _("kept until %(day)s") % {"day": line.last_release.isoformat()}
-        case Fate.HOLD:
-            return _("the period has not begun")
-        case Fate.KEEP:
-            return _("in use")
-        case Fate.RESTRICT:
-            return _("only stored from now on")
-        case Fate.REFUSE:
-            return _("not covered: %(reason)s") % {"reason": reason_words(line.key, data_map)}
-        case _:
-            return _("not known")
-
-
-def _chinese() -> bool:
-    return (get_language() or "zh").startswith("zh")
-
-
-# --- the queue
-
-
-@dataclass(frozen=True)
-class QueueRow:
-    """One line of the queue; see templates/desk/queue.html."""
-
-    url: str
-    ref: str
-    days_left: int | None
-    paused: bool
-    paused_days: int
-    deferred: bool
-    closed: bool
-    due: date | None
-    rolled_due: date | None
-    since: str
-    matter: str
-    person: str
-    stuck: str
-    seen: str
-    seen_text: str
-    viewer: str
-    owner: str
-    claim_url: str
-    mine: bool
-
-
-def present_rows(requests: Sequence[Request], *, reviewer: User, data_map: DataMap, now: datetime) -> list[QueueRow]:
-    """The rows of one page: four queries for all of them, whatever their number."""
-    calendar = load_calendar()
-    keys = [request.pk for request in requests]
-    steps: dict[Any, dict[str, int]] = {}
-    for row in Step.objects.filter(request__in=keys).values("request", "state").annotate(n=Count("pk")):
-        steps.setdefault(row["request"], {})[row["state"]] = row["n"]
-    looked_at = set(
-        Event.objects.filter(request__in=keys, kind__in=("claimed", "decided", "asked")).values_list(
-            "request", flat=True
-        )
-    )
-    return [
-        _present_row(
-            request,
-            due=due_if_any(request, now=now, calendar=calendar),
-            reviewer=reviewer,
-            data_map=data_map,
-            steps=steps.get(request.pk, {}),
-            seen=request.pk in looked_at,
-            now=now,
-        )
-        for request in requests
-    ]
-
-
-def _present_row(
-    request: Request,
-    *,
-    due: Due | None,
-    reviewer: User,
-    data_map: DataMap,
-    steps: Mapping[str, int],
-    seen: bool,
-    now: datetime,
-) -> QueueRow:
-    closed = request.state == State.CLOSED
-    runs = due if due and not closed and not due.deferred else None
-    owner = request.reviewer
-    free = owner is None and not closed and can(reviewer, "request.claim")
-    return QueueRow(
-        url=reverse("desk:case", args=[request.pk]),
-        ref=request.reference or "",
-        days_left=runs.days_left if runs else None,
-        paused=bool(due and due.paused),
-        paused_days=_paused_days(request, now=now),
-        deferred=bool(due and due.deferred),
-        closed=closed,
-        due=runs.on if runs else None,
-        rolled_due=runs.rolled if runs else None,
-        since=_since(request),
-        matter=matter_of_case(request, data_map),
-        person=request.subject.masked_name,
-        stuck=where_stuck(request, data_map=data_map, steps=steps),
-        seen="ok" if seen else "un",
-        seen_text=_("taken up") if seen else _("not yet"),
-        viewer="",
-        owner="" if owner is None else _("you") if owner.pk == reviewer.pk else owner.display_name,
-        claim_url=reverse("desk:claim", args=[request.pk]) if free else "",
-        mine=owner is not None and owner.pk == reviewer.pk,
-    )
-
-
-def _since(request: Request) -> str:
-    if request.state == State.CLOSED and request.closed_at:
-        return _("closed %(day)s") % {"day": local_day(request.closed_at).isoformat()}
-    if request.state == State.DEFERRED and request.deferred_at:
-        return _("since %(day)s") % {"day": local_day(request.deferred_at).isoformat()}
-    if request.state == State.WAITING and request.lacks_proof and request.received_at:
-        return _("ends on %(day)s without a proof") % {"day": closes_on(request.received_at).isoformat()}
-    return ""
-
-
-def _paused_days(request: Request, *, now: datetime) -> int:
-    if request.state != State.WAITING or request.lacks_proof:
-        return 0
-    open_pauses = [pause for pause in clock_facts(request).pauses if pause.answered_on is None]
-    return max((pause.days(local_day(now)) for pause in open_pauses), default=0)
-
-
-def where_stuck(request: Request, *, data_map: DataMap, steps: Mapping[str, int]) -> str:
-    """Whom or what a request waits for, in words."""
-    dead, done, total = steps.get(Step.State.DEAD, 0), steps.get(Step.State.DONE, 0), sum(steps.values())
-    if dead:
-        return ngettext("%(n)s step failed", "%(n)s steps failed", dead) % {"n": dead}
-    match State(request.state):
-        case State.REVIEW:
-            return listed(reason_words(key, data_map) for key in request.review_reasons) or _("to be decided")
-        case State.WAITING if request.lacks_proof:
-            return listed(reason_words(key, data_map) for key in request.review_reasons)
-        case State.WAITING if fee := open_fee(request):
-            return _("waits for an answer to the fee of ¥%(amount)s") % {"amount": fee.amount}
-        case State.WAITING:
-            return _("waits for the person's answer")
-        case State.DEFERRED:
-            facts = listed(reason_words(key, data_map) for key in _deferral_keys(request))
-            return f"{facts} · {_('approved beforehand')}" if request.approved_at else facts
-        case State.CHECKING:
-            return _("being checked")
-        case State.ACTING if request.act_after:
-            return _("starts soon")
-        case State.ACTING:
-            return _("%(done)s of %(total)s steps done") % {"done": done, "total": total}
-        case _:
-            return closing_words(request)
-
-
-def _deferral_keys(request: Request) -> list[str]:
-    """The facts that an open deferral waits for, as the plan of that moment names them."""
-    lines = (request.plan or {}).get("lines", ())
-    return sorted({key for line in lines for key in line["blockers"]})
-
-
-def closing_words(request: Request) -> str:
-    """How a closed request came out, in a few words."""
-    key = request.closing_key
-    if key == "WITHDRAWN":
-        return _("taken back by the person")
-    if key in {"AGENT.UNAUTHORISED", "ID.UNVERIFIED"}:
-        return _("never proved")
-    if key in {"FEE.DECLINED", "FEE.UNANSWERED"}:
-        return _("fee not accepted")
-    if key in REASONS and REASONS[key].outcome in {Outcome.REFUSE, Outcome.PERSON}:
-        return _("refused (%(key)s)") % {"key": key}
-    return _("done")
-
-
-# --- the case
 
 
 @dataclass(frozen=True)
@@ -337,7 +78,7 @@ def present_head(request: Request, *, reviewer: User, plan: Plan | None, data_ma
         days_left=runs.days_left if runs else None,
         pauses=pauses,
         paused=bool(due and due.paused),
-        paused_days=_paused_days(request, now=now),
+        paused_days=paused_days(request, now=now),
         deferred=bool(due and due.deferred),
         closed=closed,
         approved=request.approved_at is not None,
@@ -371,7 +112,7 @@ def _history(request: Request, *, due: Due, pauses: Sequence[Pause]) -> str:
         words.append(text % {"year": due.missing_year})
     if request.breached_at:
         words.append(_("overdue since %(day)s") % {"day": local_day(request.breached_at).isoformat()})
-    return ("，" if _chinese() else ", ").join(words)
+    return ("，" if is_chinese() else ", ").join(words)
 
 
 @dataclass(frozen=True)
@@ -604,16 +345,6 @@ def _act(
     )
 
 
-def system_label(key: str, data_map: DataMap, language: str) -> str:
-    if key in data_map.asked:
-        return data_map.entities[data_map.asked[key].entity].service(language)
-    return data_map.systems[key].label(language) if key in data_map.systems else key
-
-
-def collection_label(key: str, data_map: DataMap, language: str) -> str:
-    return data_map.label_of(key, language)
-
-
 def recipients_of(plan: Plan, data_map: DataMap) -> str:
     """Who was given data that goes, and must be told."""
     language = get_language() or "zh-hans"
@@ -678,262 +409,3 @@ def _how_to_judge(key: str) -> str:
         "REPEAT.FEE_OR_REFUSE": _("Serve it, quote what it costs, or refuse: nothing changed since the last copy."),
         "REPEAT.ABUSE": _("Serve it, or refuse it as vexatious with the reason."),
     }[key]
-
-
-# --- steps and events
-
-
-@dataclass(frozen=True)
-class StepRow:
-    company: str
-    data: str
-    state: str
-    kind: str
-    done: int
-    total: int
-    note: str
-    url: str
-    link: str
-    retry_url: str
-
-
-def present_steps(request: Request, *, data_map: DataMap, now: datetime) -> list[StepRow]:
-    """How far each system is; a failed step says why and can be tried again."""
-    language = get_language() or "zh-hans"
-    found = request.steps.order_by("round", "ordinal").exclude(verb__in=["release", "ask"], state=Step.State.DONE)
-    return [_present_step(step, request, data_map, language, now=now) for step in found[:STEPS_SHOWN]]
-
-
-_DONE_STATES = {"hold": "held", "erase": "erased", "mask": "erased", "release": "erased"}
-
-
-def _present_step(step: Step, request: Request, data_map: DataMap, language: str, *, now: datetime) -> StepRow:
-    note = ""
-    match step.state:
-        case Step.State.DONE:
-            state = _DONE_STATES.get(step.verb, "done")
-            note = ngettext("%(n)s record", "%(n)s records", step.done) % {"n": f"{step.done:,}"} if step.done else ""
-        case Step.State.RUNNING:
-            state = "acting"
-        case Step.State.DEAD:
-            state, note = "failed", step.error
-        case _ if is_stopped(step):
-            state, note = "halted", _("Erasures are stopped; why is said above.")
-        case _ if step.error:
-            state = "unreachable"
-            note = _("again on %(at)s · %(error)s") % {"at": iso_moment(step.not_before), "error": step.error}
-        case _:
-            state = "queued"
-    language_kind = "deletion" if step.verb in {"erase", "mask", "hold", "release"} else request.kind
-    return StepRow(
-        company=system_label(step.system, data_map, language),
-        data=_step_name(step, data_map, language),
-        state=state,
-        kind=language_kind,
-        done=step.done,
-        total=step.expected,
-        note=note,
-        url="",
-        link="",
-        retry_url=reverse("desk:retry", args=[step.pk]) if step.state == Step.State.DEAD else "",
-    )
-
-
-def _step_name(step: Step, data_map: DataMap, language: str) -> str:
-    if step.collection == "package":
-        return verb_word(step.verb)
-    return collection_label(step.collection, data_map, language)
-
-
-def verb_word(verb: str) -> str:
-    words = {
-        "export": _("package"),
-        "supplement": _("package, what was missing"),
-        "correct": _("correction"),
-        "consent": _("consent"),
-        "close": _("closing"),
-        "erase": _("erasure"),
-        "mask": _("blanking"),
-        "hold": _("hold"),
-        "restrict": _("storage only"),
-        "release": _("release"),
-        "ask": _("asked of others"),
-    }
-    return words.get(verb, verb)
-
-
-@dataclass(frozen=True)
-class EventRow:
-    at: datetime
-    text: str
-    who: str
-    now: bool
-    url: str = ""
-    link: str = ""
-
-
-def present_events(request: Request, data_map: DataMap) -> list[EventRow]:
-    """The timeline for staff, newest first, with the texts that were exchanged."""
-    questions = {question.asked_at: question for question in request.questions.all()}
-    answers = {question.answered_at: question for question in request.questions.all() if question.answered_at}
-    decisions = {decision.decided_at: decision for decision in request.decisions.all()}
-    rows: list[EventRow] = []
-    for event in request.events.select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN]:
-        text = event_words(event, data_map)
-        if event.kind == "asked" and event.at in questions:
-            if questions[event.at].missing:
-                text = _("asked the person for what was missing")
-            text = _joined(text, questions[event.at].text)
-        elif event.kind == "answered" and event.at in answers:
-            text = _joined(text, answers[event.at].answer)
-        elif event.kind == "decided" and event.at in decisions:
-            text = _joined(text, decisions[event.at].text)
-        actor = event.actor
-        if actor is not None and actor.is_staff_role:
-            text = f"{actor.display_name} · {text}"
-        rows.append(EventRow(at=event.at, text=text, who="", now=not rows))
-    return rows
-
-
-def _joined(lead: str, text: str) -> str:
-    return f"{lead}{'：' if _chinese() else ': '}{text}" if text else lead
-
-
-def event_words(event: Event, data_map: DataMap) -> str:
-    """One moment of a case in words; a kind without words of its own is shown by its key."""
-    language = get_language() or "zh-hans"
-    body: Mapping[str, Any] = event.body
-    where = collection_label(str(body.get("collection", "")), data_map, language)
-    words = {
-        "submitted": _("received"),
-        "to_review": _("came to the desk"),
-        "accepted": _("goes on by itself"),
-        "approved": _("approved"),
-        "decided": {"approve": _("decided to approve"), "refuse": _("decided to refuse")}.get(
-            str(body.get("outcome")), _("decided")
-        ),
-        "refused": _("refused"),
-        "proof_asked": _("received, waits for a proof"),
-        "proved": _("proof accepted"),
-        "proof_lapsed": _("ended without a proof"),
-        "fee_quoted": _("quoted a fee of ¥%(amount)s") % {"amount": body.get("amount", "")},
-        "fee_accepted": _("the person accepted the fee"),
-        "fee_waived": _("waived the fee"),
-        "fee_declined": _("the person declined the fee"),
-        "fee_lapsed": _("the fee was not answered"),
-        "asked": _("asked the person"),
-        "answered": _("the person answered"),
-        "deferred": _("put off"),
-        "unblocked": _("nothing is in the way any more"),
-        "started": _("the changes began"),
-        "step_done": "",
-        "step_dead": _("failed: %(where)s") % {"where": where},
-        "retried": _("tried again: %(where)s") % {"where": where},
-        "plan_changed": _("the plan changed, back to the desk"),
-        "claimed": _("claimed it"),
-        "released_case": _("gave it back"),
-        "extended": _("extended until %(day)s") % {"day": body["until"]} if "until" in body else _("extended"),
-        "warned": _("due soon"),
-        "breached": _("overdue"),
-        "check_owed": _("what blocks it was not checked in time"),
-        "told": _("passed on"),
-        "told_again": _("passed on again"),
-        "confirmed": _("confirmed by them"),
-        "returned": _("returned"),
-        "handover_late": _("no answer in time"),
-        "supplement_late": _("a part of the package is missing past its date"),
-        "evidence": _("filed evidence"),
-        "taken_back": _("taken back by the person"),
-        "undone": _("took the decision back"),
-        "package_fetched": _("a package was fetched"),
-        "package_revoked": _("a package was destroyed before its day"),
-        "handed_over": _("a copy for somebody else was made"),
-        "closed": _("closed"),
-    }
-    if event.kind == "step_done":
-        verb = verb_word(str(body.get("verb", "")))
-        return _("%(verb)s done: %(where)s, %(n)s") % {
-            "verb": verb, "where": where, "n": f"{int(body.get('count', 0)):,}",
-        }  # fmt: skip
-    text = words.get(event.kind, event.kind)
-    if "party" in body:
-        return f"{text} · {body['name']['en' if language.startswith('en') else 'zh']}"
-    if event.kind == "deferred" and body.get("blockers"):
-        return _joined(text, listed(reason_words(str(key), data_map) for key in body["blockers"]))
-    return text
-
-
-# --- the letter
-
-
-def approval_letter(request: Request, plan: Plan, *, data_map: DataMap, due: date) -> str:
-    """The text a person gets with an approval, in their language: what goes, what waits, what stays, and until when."""
-    with translation.override(request.subject.language):
-        language = request.subject.language
-        day = day_text(due)
-        if request.kind in {Kind.CORRECTION, Kind.ACCESS}:
-            return _("We agreed to your request and finish it by %(day)s, 24:00.") % {"day": day}
-        parts = []
-        going, blocked = plan.count(*GOING), plan.of(Fate.BLOCKED)
-        deferred = State(request.state) is State.DEFERRED
-        if request.kind == Kind.CANCELLATION and deferred:
-            parts.append(_("We agreed to close the service."))
-        elif going:
-            parts.append(
-                ngettext(
-                    "%(n)s record can go; it is gone by %(day)s.",
-                    "%(n)s records can go; they are gone by %(day)s.",
-                    going,
-                )
-                % {"n": f"{going:,}", "day": day}
-            )
-        else:
-            parts.append(_("We agreed to your request and finish it by %(day)s, 24:00.") % {"day": day})
-        parts += [
-            _blocked_words(key, plan, data_map, language=language)
-            for key in dict.fromkeys(line.key for line in blocked)
-        ]
-        if held := plan.count(Fate.HOLD):
-            last = plan.last_release
-            text = (
-                ngettext(
-                    "%(n)s record stays by law, at the longest until %(day)s; we erase it ourselves afterwards.",
-                    "%(n)s records stay by law, at the longest until %(day)s; we erase them ourselves afterwards.",
-                    held,
-                )
-                if last
-                else ngettext("%(n)s record stays by law.", "%(n)s records stay by law.", held)
-            )
-            parts.append(text % {"n": f"{held:,}", "day": on_text(last)})
-        parts.append(_("If you disagree, appeal and someone else reviews it; you may also complain or sue."))
-        return ("" if language.startswith("zh") else " ").join(parts)
-
-
-def _blocked_words(key: str, plan: Plan, data_map: DataMap, *, language: str) -> str:
-    """What waits for a fact: the reason's own words where it clears by itself, else how much waits for what."""
-    if key in REASONS and REASONS[key].outcome is Outcome.DEFER:
-        return REASONS[key].text(language)
-    waiting = sum(line.count for line in plan.of(Fate.BLOCKED) if line.key == key)
-    what = data_map.blockers[key].label(language) if key in data_map.blockers else key
-    text = ngettext(
-        "%(n)s record waits until this is settled: %(what)s.",
-        "%(n)s records wait until this is settled: %(what)s.",
-        waiting,
-    )
-    return text % {"n": f"{waiting:,}", "what": what}
-
-
-def refusal_letter(request: Request, *, key: str) -> str:
-    """The text of a refusal, in the person's language: the reason, its basis, what can be done about it."""
-    with translation.override(request.subject.language):
-        reason = REASONS[key]
-        parts = [reason.text(request.subject.language)]
-        if reason.basis:
-            parts.append(_("Basis: %(basis)s.") % {"basis": cite(reason.basis, request.subject.language)})
-        parts.append(_("If you disagree, appeal and someone else reviews it; you may also complain or sue."))
-        return ("" if request.subject.language.startswith("zh") else " ").join(parts)
-
-
-def extended_due(request: Request, *, now: datetime) -> date:
-    """The limit if it were extended now."""
-    return due_of(request, now=now, extended=True).on

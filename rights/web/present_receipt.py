@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from rights.datamap import DataMap
 from rights.kernel.decisions import REASONS
 from rights.templatetags.look import on_text
-from rights.web.present_case import kind_word
+from rights.web.case_words import kind_word
 
 
 @dataclass(frozen=True)

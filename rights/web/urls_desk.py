@@ -2,12 +2,12 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from rights.web import desk, desk_extras, desk_systems, desk_tasks
+from rights.web import desk, desk_extras, desk_queue, desk_systems, desk_tasks
 
 app_name = "desk"
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", desk.show_queue, name="queue"),
-    path("search/", desk.search, name="search"),
+    path("", desk_queue.show_queue, name="queue"),
+    path("search/", desk_queue.search, name="search"),
     path("cases/<uuid:pk>/", desk.case, name="case"),
     path("cases/<uuid:pk>/claim/", desk.claim, name="claim"),
     path("cases/<uuid:pk>/release/", desk.release, name="release"),
