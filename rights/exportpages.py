@@ -173,4 +173,5 @@ def _redaction_words(contents: Sequence[Content], language: str) -> str:
     if not any(content.rows and content.collection.third_party for content in contents):
         return ""
     given = REASONS["REDACT.THIRD_PARTY"]
-    return f"{given.text(language)} ({given.basis})" if language == "en" else f"{given.text(language)}（{given.basis}）"
+    basis = cite(given.basis, language)
+    return f"{given.text(language)} ({basis})" if language == "en" else f"{given.text(language)}（{basis}）"

@@ -197,22 +197,24 @@ TEMPLATES: dict[str, Template] = {
         + _RIGHTS_EN,
     ),
     "handover_made": Template(
-        "申请 {reference}：给别人的副本已备好",
+        "申请 {reference}：为他人备的副本已备好",
         "对方可以用链接和口令领取一次，最迟到 {until}。如果不是你本人的意思，请马上登录撤销。",
         "Request {reference}: a copy for somebody else is ready",
         "They can fetch it once, with the link and the secret, by {until}. If it was not you, sign in and end it now.",
     ),
     "handover_fetched": Template(
         "申请 {reference}：副本已被领取",
-        "你指定的接收方用口令打开了副本。链接一小时后失效，文件随之销毁。",
+        "有人用链接和口令打开了副本。链接一小时后失效，文件随之销毁。如果不是你指定的接收方，请马上登录销毁。",
         "Request {reference}: the copy is being fetched",
-        "Whom you named has opened the copy with the secret. In an hour the link ends and the file is destroyed.",
+        "Somebody opened the copy with the link and the secret. In an hour the link ends and the file is destroyed. "
+        "If it was not whom you named, sign in and destroy it now.",
     ),
     "handover_unused": Template(
         "申请 {reference}：副本没有人领取",
-        "期限已过，副本已销毁。需要时可以重新申请。",
+        "期限已过，副本已销毁。资料包还在的话，可以在申请页面再备一份。",
         "Request {reference}: nobody fetched the copy",
-        "Its day has passed and it is destroyed. You can ask again.",
+        "Its day has passed and it is destroyed. While your package is there you can have another made on the page of "
+        "your request.",
     ),
     "handover_locked": Template(
         "申请 {reference}：副本因口令多次错误已销毁",
@@ -273,27 +275,27 @@ TEMPLATES: dict[str, Template] = {
     ),
     "case_late": Template(
         "案件 {reference} 已逾期",
-        "期限是 {due}。已告诉申请人，并告知投诉途径。请立即处理。",
+        "期限是 {due}。已告诉当事人，并告知投诉途径。请立即处理。",
         "Case {reference} is late",
         "The limit was {due}. The person has been told, with the ways to complain. Please work it now.",
     ),
     "handover_late": Template(
         "案件 {reference}：{zh} 没有按时答复",
-        "{due} 之前应当告知对方或收到答复，现在仍没有。请在工作台的任务里查看并催办；申请人看得到还没有答复。",
+        "{due} 之前应当告知对方或收到答复，现在仍没有。请在工作台的任务里查看并催办；当事人看得到还没有答复。",
         "Case {reference}: {en} has not answered in time",
         "By {due} it should have been told or have answered. Look at the task on the desk and press for it; the person "
         "can see that there is no answer yet.",
     ),
     "supplement_late": Template(
         "案件 {reference} 的资料包过了到期日还缺一部分",
-        "{zh}一直没有答复，申请已在 {due} 到期。请查看这个系统；它一恢复，缺的部分会自动补上并告知申请人。",
+        "{zh}一直没有答复，申请已在 {due} 到期。请查看这个系统；它一恢复，缺的部分会自动补上并告知当事人。",
         "Case {reference}: a part of the package is missing past its date",
         "{en} has not answered, and the request was due on {due}. Look at the system; once it is back the part is "
         "added by itself and the person is told.",
     ),
     "check_owed": Template(
         "案件 {reference} 的阻碍没有按时复查",
-        "自 {day} 起应当复查，24 小时内没有查到结果。请检查相关系统和定时任务；查到之前，申请人一直在等。",
+        "自 {day} 起应当复查，24 小时内没有查到结果。请检查相关系统和定时任务；查到之前，当事人一直在等。",
         "Case {reference}: what blocks it was not checked in time",
         "It should have been checked on {day} and over 24 hours later nothing is known. Look at the system and at the "
         "scheduled work; until it is known, the person waits.",

@@ -11,7 +11,7 @@ from random import SystemRandom
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -22,7 +22,8 @@ from rights.models import Gate, Step
 from rights.transitions import wake_worker
 
 ERASING = frozenset({"erase", "mask", "release"})
-"""What the switch stops. What only ends a use, or writes down what is held, goes on: it can be taken back."""
+"""What the switch stops, and the asking of others to erase. What only ends a use, or writes down what is held, goes on:
+it can be taken back."""
 CHANGING = ERASING | {"close", "consent", "correct"}
 """What a system in shadow mode is spared."""
 TRUSTED = 5
@@ -178,11 +179,14 @@ def resume_erasures(*, system: str, by: User, now: datetime) -> None:
         if gate is None:
             raise CannotSet(_("Erasures are not stopped there."))
         _set(gate, "erasures_resumed", by=by, now=now, stopped_at=None, stopped_by=None, reason="")
-    waiting = Step.objects.filter(state=Step.State.READY, verb__in=ERASING, not_before__gt=now)
-    if system != Gate.EVERY:
-        waiting = waiting.filter(system=system)
-    # What waits for its day or for a system that is away names no stop.
-    waiting.filter(error__startswith=_STOPPED).update(not_before=now, error="")
+    stopped_steps(system).filter(not_before__gt=now).update(not_before=now, error="")
+
+
+def stopped_steps(system: str) -> QuerySet[Step]:
+    """What waits for the erasures of a system (`Gate.EVERY`: of any) to go on. What waits for its day, or for a system
+    that is away, names no stop."""
+    waiting = Step.objects.filter(state=Step.State.READY, error__startswith=_STOPPED)
+    return waiting if system == Gate.EVERY else waiting.filter(system=system)
 
 
 def set_shadow(*, system: str, shadow: bool, by: User, now: datetime) -> None:
@@ -238,7 +242,7 @@ def _told(gate: Gate) -> str:
 
 
 def _stop(gates: Mapping[str, Gate], step: Step, *, now: datetime) -> Shut | None:
-    if step.verb not in ERASING:
+    if step.verb not in ERASING and step.params.get("act") != "erase":
         return None
     stopped = next((gate for gate in gates.values() if gate.stopped_at), None)
     return Shut(now + MINUTE, _told(stopped)) if stopped else None

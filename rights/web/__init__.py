@@ -1,9 +1,14 @@
 """Pages: a person asks and follows, staff decide. Views read, call one act of the domain, and show."""
 
+from typing import TypeVar
+
+from django import forms
 from django.http import HttpRequest
 from django.utils.translation import get_language
 
 from accounts.models import User
+
+F = TypeVar("F", bound=forms.Form)
 
 
 def person_of(request: HttpRequest) -> User:
@@ -17,3 +22,11 @@ def person_of(request: HttpRequest) -> User:
 def language_of_page() -> str:
     """The language in which the page is written."""
     return get_language() or "zh-hans"
+
+
+def form_saying(kind: type[F], text: str) -> F:
+    """An empty form that says why what was sent was not taken."""
+    form = kind({})
+    form.errors.clear()
+    form.add_error(None, text)
+    return form

@@ -156,12 +156,14 @@ def _then(request: Request, data_map: DataMap, view: PlanView | None, *, by_due:
         case Kind.DELETION:
             return [*_deletes(view, by_due=by_due), _forgotten()] if view else []
         case Kind.CANCELLATION:
-            return [*_closes(view, by_due=by_due, limit=limit), _forgotten()] if view else []
+            return _closes(view, by_due=by_due, limit=limit) if view else []
 
 
 def _forgotten() -> Moment:
-    """What becomes of the portal's own rows: see `actions.forgetting`."""
-    return Moment(_("In the end"), _("Three years after the last step of your case we delete the case itself too."))
+    """What becomes of the portal's own rows: see `actions.forgetting`. A cancellation is not promised this: its day may
+    have to date what is kept."""
+    text = _("Three years after the last thing that happens in your request we delete the request itself too.")
+    return Moment(_("In the end"), text)
 
 
 def _stops(request: Request, data_map: DataMap, *, by_due: str) -> list[Moment]:

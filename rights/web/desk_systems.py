@@ -229,7 +229,10 @@ def _stop_sentences(state: SystemState, data_map: DataMap, *, may_resume: bool) 
         _("Nothing more is erased in any system from the next batch on.")
         if everywhere
         else _("Nothing more is erased in %(name)s from the next batch on.") % name,
-        _("What is erased already stays erased. Copies, corrections and withdrawals of consent go on."),
+        _(
+            "What is erased already stays erased. Nobody else is asked to erase either. Copies, corrections, "
+            "withdrawals of consent and the closing of services go on."
+        ),
         _("What people see: their request waits; the clock goes on."),
     ]
     if not may_resume:
@@ -244,12 +247,13 @@ def _resume_sentences(state: SystemState, data_map: DataMap) -> list[str]:
             _stop_words(state.gate),
             _("All systems are stopped as well: nothing is erased here before they go on too."),
         ]
+    waiting = gates.stopped_steps(state.key).exclude(system__in=others).count()
     text = ngettext(
         "What was approved is erased from now on: %(n)s step waits.",
         "What was approved is erased from now on: %(n)s steps wait.",
-        state.waiting,
+        waiting,
     )
-    found = [_stop_words(state.gate), text % {"n": state.waiting}]
+    found = [_stop_words(state.gate), text % {"n": waiting}]
     if others:
         names = listed(_name(key, data_map) for key in sorted(others))
         found.append(_("These stay stopped: %(names)s.") % {"names": names})

@@ -34,7 +34,7 @@ from rights.kernel.plan import Plan
 from rights.kernel.states import Kind
 from rights.models import Package, Request
 from rights.templatetags.look import hour, listed
-from rights.web import language_of_page, person_of
+from rights.web import form_saying, language_of_page, person_of
 from rights.web.downloads import serve
 from rights.web.for_others import asker_required, find_covered
 from rights.web.present_request import follow_case
@@ -112,15 +112,8 @@ def _send_code(request: HttpRequest, *, action: str) -> CodeForm | None:
         stepup.issue_code(user=person_of(request), action=action, now=clock.now())
     except stepup.Throttled as error:
         again = {"hour": hour(error.retry_at)}
-        return _form_saying(_("Too many codes were sent. The next one is possible from %(hour)s.") % again)
+        return form_saying(CodeForm, _("Too many codes were sent. The next one is possible from %(hour)s.") % again)
     return None
-
-
-def _form_saying(text: str) -> CodeForm:
-    form = CodeForm({})
-    form.errors.clear()
-    form.add_error(None, text)
-    return form
 
 
 @sensitive_post_parameters("code")
@@ -247,7 +240,7 @@ def _show(
 
 
 def _show_damaged(request: HttpRequest, item: Request, found: Sequence[Package]) -> HttpResponse:
-    form = _form_saying(_("The file is damaged and was not handed out. Please ask for a new package."))
+    form = form_saying(CodeForm, _("The file is damaged and was not handed out. Please ask for a new package."))
     return _show(request, item, found, form=form, status=500)
 
 

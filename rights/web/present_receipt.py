@@ -11,6 +11,7 @@ from rights.datamap import DataMap
 from rights.kernel.decisions import REASONS
 from rights.templatetags.look import on_text
 from rights.web.case_words import kind_word
+from rights.wording import cite
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _reasons(stated: Sequence[Mapping[str, str]], data_map: DataMap, language: s
     for item in stated:
         key = item["key"]
         if key in REASONS:
-            text, basis = REASONS[key].text(language), item.get("basis", "")
+            text, basis = REASONS[key].text(language), cite(item.get("basis", ""), language)
             found.append(_("%(text)s (%(basis)s)") % {"text": text, "basis": basis} if basis else text)
         else:
             found.append(data_map.blockers[key].label(language) if key in data_map.blockers else key)

@@ -16,11 +16,12 @@ from accounts.models import User
 from rights.actions.gates import is_stopped
 from rights.actions.packages import name_systems
 from rights.datamap import DataMap
+from rights.kernel.clock import local_day
 from rights.kernel.decisions import REASONS
 from rights.kernel.plan import Fate, Plan
 from rights.kernel.states import Kind, State
 from rights.models import Decision, Event, Question, Request, Step
-from rights.queries import Due, due_of, open_fee
+from rights.queries import Due, due_of, open_fee, starts_clock
 from rights.templatetags.look import day_text, gap, limit_text, listed, records
 from rights.web.present import CaseView, mask_value, present_case, service_names
 from rights.wording import cite
@@ -369,6 +370,17 @@ class _Words:
         sentence = _SENTENCES.get(event.kind)
         return sentence(self, event) if sentence else ""
 
+    def starts_clock(self, **when: datetime) -> bool:
+        """Whether the answer to a question of then is what the clock starts with."""
+        asked = [
+            question
+            for question in self.request.questions.all()
+            if all(getattr(question, name) == at for name, at in when.items())
+        ]
+        return any(
+            question.missing and starts_clock(self.request, asked_on=local_day(question.asked_at)) for question in asked
+        )
+
     def names(self, collections: Iterable[str]) -> str:
         return listed(list(dict.fromkeys(self.label(key) for key in collections)))
 
@@ -483,6 +495,18 @@ def _extended(words: _Words, event: Event) -> str:
     return _("The limit was extended once.")
 
 
+def _asked(words: _Words, event: Event) -> str:
+    if words.starts_clock(asked_at=event.at):
+        return _("We asked you for what was missing. Our limit begins on the day you answer.")
+    return _("We asked you a question. The clock stands still.")
+
+
+def _answered(words: _Words, event: Event) -> str:
+    if words.starts_clock(answered_at=event.at):
+        return _("Question answered. Our limit began on that day.")
+    return _("Question answered. The clock goes on.")
+
+
 def _fetched(words: _Words, event: Event) -> str:
     return _("The copy for somebody else was fetched.") if event.body.get("copy") else _("The package was downloaded.")
 
@@ -524,8 +548,8 @@ _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
     "fee_waived": lambda words, event: _("The fee was waived. The clock goes on."),
     "fee_declined": lambda words, event: _("The fee was declined; nothing is owed."),
     "fee_lapsed": lambda words, event: _("The fee was not answered in time; nothing is owed."),
-    "asked": lambda words, event: _("We asked you a question. The clock stands still."),
-    "answered": lambda words, event: _("Question answered. The clock goes on."),
+    "asked": _asked,
+    "answered": _answered,
     "deferred": _deferred,
     "unblocked": _unblocked,
     "started": _started,

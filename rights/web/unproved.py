@@ -89,8 +89,6 @@ def list_unproved(request: HttpRequest) -> dict[str, list[dict[str, Any]]]:
 
 
 def present_unproved(request: HttpRequest, item: Request) -> dict[str, Any]:
-    # That of the day on which it is proved; as far as is known today.
-    limit = limit_of(Kind(item.kind), on=local_day(clock.now()))
     why = reason((item.review_reasons or ["ID.UNVERIFIED"])[0])
     return {
         "ref": item.reference,
@@ -100,7 +98,6 @@ def present_unproved(request: HttpRequest, item: Request) -> dict[str, Any]:
         "closed_at": item.closed_at,
         "taken_back": item.closing_key == "WITHDRAWN",
         "until": _until(item),
-        "limit": limit_text(limit.days, working=limit.working_days),
         "about_me": item.subject_id == person_of(request).pk and item.filed_by_id != item.subject_id,
         "agent": why.key == "AGENT.UNAUTHORISED",
         "text": why.text(language_of_page()),
@@ -113,8 +110,11 @@ def _until(item: Request) -> date | None:
 
 
 def show_unproved(request: HttpRequest, item: Request) -> HttpResponse:
+    # That of the day on which it is proved; as far as is known today.
+    limit = limit_of(Kind(item.kind), on=local_day(clock.now()))
     context = {
         "case": present_unproved(request, item),
+        "limit": limit_text(limit.days, working=limit.working_days),
         "withdraw_url": "" if item.state == State.CLOSED else reverse("rights:withdraw", args=[item.pk]),
     }
     return render(request, "subject/unproved.html", context)

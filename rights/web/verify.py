@@ -23,7 +23,7 @@ from portal.core.throttle import is_too_often
 from rights.datamap import load_live_map
 from rights.kernel.clock import local_day
 from rights.receipts import Checked, check, find_head, find_held, publish_keys
-from rights.web import language_of_page
+from rights.web import form_saying, language_of_page
 from rights.web.present_progress import present_held
 from rights.web.present_receipt import present_statement
 from rights.web.receipts import answer_file
@@ -99,10 +99,7 @@ def _size(request: HttpRequest) -> int:
 
 
 def _refuse(request: HttpRequest, text: str, *, status: int) -> HttpResponse:
-    form = ReceiptForm({})
-    form.errors.clear()
-    form.add_error(None, text)
-    return _show(request, form, status=status)
+    return _show(request, form_saying(ReceiptForm, text), status=status)
 
 
 def _show(
@@ -197,17 +194,22 @@ def status(request: HttpRequest) -> HttpResponse:
     """What is still held, until when and under which rule, for whoever has the secret of a receipt."""
     if request.method != "POST":
         return render(request, "public/status.html", {"form": SecretForm()})
-    form = SecretForm() if _size(request) > MOST_BYTES else SecretForm(request.POST)
+    if _size(request) > MOST_BYTES:
+        return _refuse_code(request, _("That is too large for a look-up code."), status=413)
     if is_too_often(request, action="status", times=TRIES, seconds=WINDOW):
-        form = SecretForm({})
-        form.errors.clear()
-        form.add_error(None, _("Too many tries from your address. Try again in a minute."))
-        return render(request, "public/status.html", {"form": form}, status=429)
+        return _refuse_code(request, _("Too many tries from your address. Try again in a minute."), status=429)
+    form = SecretForm(request.POST)
     if not form.is_valid():
         return render(request, "public/status.html", {"form": form}, status=422)
     found = find_held(form.cleaned_data["secret"])
     if found is None:
-        form.add_error("secret", _("This code opens nothing: it is mistyped, was replaced, or was ended."))
+        form.add_error(
+            "secret",
+            _(
+                "This code opens nothing: it is mistyped, was replaced or ended, or all that was held went more than "
+                "three years ago and the request with it."
+            ),
+        )
         return render(request, "public/status.html", {"form": form}, status=422)
     now = clock.now()
     context = {
@@ -218,3 +220,7 @@ def status(request: HttpRequest) -> HttpResponse:
         **present_held(found.holds, data_map=load_live_map(), language=language_of_page(), now=now, since=None),
     }
     return render(request, "public/status.html", context)
+
+
+def _refuse_code(request: HttpRequest, text: str, *, status: int) -> HttpResponse:
+    return render(request, "public/status.html", {"form": form_saying(SecretForm, text)}, status=status)

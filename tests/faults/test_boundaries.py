@@ -250,8 +250,9 @@ def test_the_portals_database_killed_while_a_batch_is_done(far_portal: Crowd, se
     drill = Drill(far_portal, Kind.DELETION)
     places = {
         ("rights.connectors.sqlpostgres.act", "business COMMIT", "before"),
-        ("rights.actions.steps._close_batch", "COMMIT", "before"),
+        ("rights.actions.erasing._close_batch", "COMMIT", "before"),
     }
+    assert places <= set(drill.boundaries), drill.boundaries
     kill_the_portals_database(server, drill, [at for at in drill.firsts() if drill.boundaries[at] in places])
 
 

@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from portal.core import ledger
-from rights.actions import handovers, tasks
+from rights.actions import gates, handovers, tasks
 from rights.actions.datamap import store_documents
 from rights.actions.handovers import take_callback
 from rights.actions.review import CannotDecide, retry_step
 from rights.connectors.base import Answer, Outcome
 from rights.kernel.states import Kind
-from rights.models import Evidence, Handover, Notice, Request, Step
+from rights.models import Evidence, Gate, Handover, Notice, Request, Step
 from rights.transitions import StaleRequest
 from tests.connectors.partners import Hook, Processor, connect_hook, connect_processor, serve
 from tests.rights.shop import DOCUMENTS, GOVERNANCE, NOW, Shop, State
@@ -94,6 +94,17 @@ def test_nothing_is_asked_before_the_undo_period_is_over(shop: Shop) -> None:
     customer(shop)
     shop.advance(shop.approve(shop.file(), now=NOW), now=NOW)
     assert not Handover.objects.exists()
+
+
+def test_while_erasures_are_stopped_nobody_else_is_asked_to_erase(shop: Shop) -> None:
+    load(shop, systems={"archive": ARCHIVE})
+    gates.stop_erasures(system=Gate.EVERY, reason="The map is wrong", by=shop.reviewer, now=NOW)
+    request = deletion(shop)
+    assert not Handover.objects.exists()
+    assert "The map is wrong" in shop.step(request, "archive").error
+    gates.resume_erasures(system=Gate.EVERY, by=shop.second, now=LATER)
+    shop.advance(request, now=LATER + timedelta(seconds=1))
+    assert of(request, "archive").state == "ready"
 
 
 def test_a_task_done_by_a_member_of_staff_lets_the_request_close(shop: Shop, archived: Request) -> None:

@@ -196,6 +196,11 @@ def test_what_was_missing_is_said_to_start_the_limit_if_it_was_asked_for_in_time
     portal.ask(item, "请补上委托书。", missing=True)
     seen = words(page(client, "request", item.pk))
     assert ("申请还不完整。我们的期限从你回答那天起算，共 15 天。" in seen) == starts
+    assert ("我们请你补上缺的内容，期限从你回答那天起算。" in seen) == starts
+    with portal.django_as("worker"):
+        item.refresh_from_db()
+        review.answer(item, text="补上了。", actor=chen, now=portal_clock.now())
+    assert ("已回答，期限从这天起算。" in words(page(client, "request", item.pk))) == starts
 
 
 def test_a_refusal_gives_reason_article_and_ways_out(portal: Portal) -> None:

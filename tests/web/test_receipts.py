@@ -98,7 +98,7 @@ def test_every_receipt_reads_in_both_languages(portal: Portal, item: Request, mi
         address = reverse("rights:signed_receipt", args=[item.pk, pk])
         mine.cookies["language"] = "en"
         english = words(mine.get(address).content.decode())
-        assert not re.search(r"[\u4e00-\u9fff]", re.sub(r"（[^）]*）|\([^)]*\)", "", english)), english
+        assert not re.search(r"[\u4e00-\u9fff]", english), english
         mine.cookies["language"] = "zh-hans"
         chinese = words(mine.get(address).content.decode())
         assert "Receipt" not in chinese
