@@ -98,6 +98,7 @@ TICK_SECONDS = env_int("TICK_SECONDS", default=3 if DEMO else 30, least=1)
 UNDO_SECONDS = env_int("UNDO_SECONDS", default=10 if DEMO else 600)
 LEASE_SECONDS = env_int("LEASE_SECONDS", default=90, least=1)
 CHECK_SECONDS = env_int("CHECK_SECONDS", default=5 if DEMO else 6 * 3600, least=1)
+ANSWER_SECONDS = env_int("ANSWER_SECONDS", default=2, least=1)
 DEBUG = False
 
 _public = urlsplit(PUBLIC_URL)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 import structlog
+from django.conf import settings
 
 from accounts.models import User
 from rights.blockers import blocks_cancellation, read_blockers, read_relationships, systems_to_ask_first
@@ -27,8 +28,8 @@ from rights.queries import exemptions_of, relationship_ends
 
 log = structlog.get_logger(__name__)
 
-ANSWER_SECONDS = 2.5
-"""How long a page waits for a business system; one that does not answer reads as unknown."""
+ANSWER_SECONDS = settings.ANSWER_SECONDS + 0.5
+"""How long a page waits for a business system, its own limit included; one that does not answer reads as unknown."""
 
 WORKER_SECONDS = 60.0
 """How long a worker does: a person with millions of records takes longer than a page may."""

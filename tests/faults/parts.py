@@ -32,7 +32,8 @@ class Portal:
     def __init__(self, stack: Stack, **environment: str) -> None:
         self.stack = stack
         parts = stack.addresses.as_environment()
-        self.environment = {**os.environ, **parts, "LEASE_SECONDS": "3", "CHECK_SECONDS": "1", **environment}
+        limits = {"LEASE_SECONDS": "3", "CHECK_SECONDS": "1", "ANSWER_SECONDS": "2"}
+        self.environment = {**os.environ, **parts, **limits, **environment}
         self.running: list[subprocess.Popen[bytes]] = []
         self._names: dict[int, str] = {}
         self._kinds = {kind.name: kind for kind in processes.name_kinds(port=stack.port)}
