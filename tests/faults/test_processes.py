@@ -138,7 +138,8 @@ def test_web_killed_in_the_middle_of_filing(crowd: Crowd, portal: Portal, stack:
         sending = threading.Thread(target=send_code)
         sending.start()
         waits = "SELECT pid FROM pg_stat_activity WHERE usename = 'portal_web' AND wait_event_type = 'Lock'"
-        wait_until(lambda: stack.run_sql(waits, role="superuser"), seconds=LIMIT, what="filing")
+        wait_until(lambda: stack.run_sql(waits, role="superuser") or not sending.is_alive(), seconds=LIMIT)
+        assert sending.is_alive(), "The filing was answered before it was half done."
         portal.kill(portal.of("web")[0])
         sending.join()
     assert set(Request.objects.values_list("state", flat=True)) == {State.DRAFT}
