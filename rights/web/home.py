@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 from datetime import datetime
-from urllib.parse import urlencode
 
 from django.db.models import Sum
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -16,13 +15,16 @@ from accounts.models import User
 from accounts.permissions import subject_required
 from portal.core import clock
 from rights.actions.submit import Preview, matter_for, preview
+from rights.datamap import load_live_map
 from rights.kernel.clock import local_day
+from rights.kernel.decisions import LEGAL_SECRECY
 from rights.kernel.states import OPEN_STATES, Kind
 from rights.queries import held_of
 from rights.records import read_consents
 from rights.web import language_of_page, person_of
-from rights.web.for_others import followed_requests, represented, whose
+from rights.web.for_others import followed_requests, link, represented, whose
 from rights.web.present import CaseView, CompanyView, going_kinds, present_case, present_companies
+from rights.web.present_company import present_kinds
 
 RUNNING_SHOWN = 10
 
@@ -60,8 +62,33 @@ def _show_home(request: HttpRequest) -> HttpResponse:
 
 
 def company_url(entity: str) -> str:
-    """The plan of one company alone."""
-    return f"{reverse('rights:plan', args=[Kind.DELETION.value])}?{urlencode({'company': entity})}"
+    return reverse("rights:company", args=[entity])
+
+
+@never_cache
+@require_safe
+@subject_required
+def company(request: HttpRequest, key: str) -> HttpResponse:
+    """What one company holds, kind by kind."""
+    user, now, language = person_of(request), clock.now(), language_of_page()
+    if key not in load_live_map().entities:
+        raise Http404
+    seen = preview(matter_for(user, kind=Kind.DELETION, entities=frozenset({key})), now=now)
+    (shown,) = present_companies(
+        seen.plan, seen.data_map, language=language, url_of=company_url, entities=frozenset({key})
+    )
+    return render(
+        request,
+        "subject/company.html",
+        {
+            "today": local_day(now),
+            "company": shown,
+            "kinds": present_kinds(seen.plan, seen.data_map, entity=key, language=language),
+            "access_url": link(request, "start", Kind.ACCESS, user, company=key),
+            "delete_url": link(request, "plan", Kind.DELETION, user, company=key),
+            "legal_secrecy": LEGAL_SECRECY.text(language),
+        },
+    )
 
 
 def _answer(companies: list[CompanyView], *, unknown: int) -> dict[str, int]:

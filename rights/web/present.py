@@ -114,7 +114,7 @@ def present_plan(plan: Plan, data_map: DataMap, *, language: str, today: date) -
     def of(*fates: Fate) -> Section:
         return Section(
             tuple(
-                _plan_line(line, plan, data_map, language=language, citations=citations)
+                present_line(line, plan, data_map, language=language, citations=citations)
                 for line in plan.of(*fates)
                 if line.collection in data_map.collections
             )
@@ -147,7 +147,8 @@ def present_plan(plan: Plan, data_map: DataMap, *, language: str, today: date) -
     )
 
 
-def _plan_line(line: Line, plan: Plan, data_map: DataMap, *, language: str, citations: Mapping[str, str]) -> PlanLine:
+def present_line(line: Line, plan: Plan, data_map: DataMap, *, language: str, citations: Mapping[str, str]) -> PlanLine:
+    """One line in words. `citations`: the law of each rule, by its label."""
     item = data_map.collections[line.collection]
     given = reason(line.key)
     text, why, basis = given.text(language), "", cite(given.basis, language)
@@ -325,11 +326,21 @@ _LASTING = (
 
 
 def present_companies(
-    plan: Plan, data_map: DataMap, *, language: str, url_of: Callable[[str], str] = lambda entity: ""
+    plan: Plan,
+    data_map: DataMap,
+    *,
+    language: str,
+    url_of: Callable[[str], str] = lambda entity: "",
+    entities: frozenset[str] = frozenset(),
 ) -> list[CompanyView]:
-    """Every company with a system in the map: what it holds, and the last year in which anything of a kind is left."""
+    """Every company with a system in the map: what it holds, and the last year in which anything of a kind is left.
+
+    `entities`: only these; none means all.
+    """
     companies = []
     for key, entity in data_map.entities.items():
+        if entities and key not in entities:
+            continue
         systems = {system.key for system in data_map.systems.values() if system.entity == key}
         if not systems:
             continue

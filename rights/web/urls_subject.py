@@ -24,6 +24,7 @@ register_converter(KindConverter, "kind")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home.home, name="home"),
+    path("companies/<str:key>/", home.company, name="company"),
     path("rights/<kind:kind>/", asking.right, name="right"),
     path("rights/<kind:kind>/plan/", asking.plan, name="plan"),
     path("rights/<kind:kind>/start/", asking.start, name="start"),

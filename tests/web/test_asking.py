@@ -156,6 +156,48 @@ def test_home_of_somebody_about_whom_nothing_is_held(person: Callable[[str], Ask
     assert (page["answer"]["held"], page["answer"]["records"]) == (0, 0)
 
 
+def test_a_company_says_of_each_kind_why_from_where_to_whom_and_until_when(chen: Asking) -> None:
+    """What the worked example says of the loan company, and what its data map states of it."""
+    links = {company.key: company.url for company in chen.get("home").context["companies"]}
+    assert (links["loan"], links["insurance"]) == ("/companies/loan/", "")
+    shown = chen.client.get(links["loan"])
+    kinds = {kind.name: kind for kind in shown.context["kinds"]}
+    assert {name: kind.count for name, kind in kinds.items()} == {
+        "借款合同": 2, "还款记录": 30, "贷款客户资料": 1, "联系人": 3, "贷款核验的人脸": 1,
+    }  # fmt: skip
+    going, held = sorted(kinds["还款记录"].endings, key=lambda ending: ending.count)
+    assert (going.fate, going.count, held.fate, held.count) == (Fate.ERASE, 6, Fate.HOLD, 24)
+    assert held.text == "依法保留，2026-12-06 至 2031-11-06 逐条删除"
+    assert "反洗钱法" in held.law
+    assert [ending.text for ending in kinds["借款合同"].endings] == ["要先等这件事：还有贷款未还清"]
+    assert kinds["贷款核验的人脸"].sensitive
+    assert "央行征信" in shown.content.decode()
+    assert chen.client.get("/companies/nobody/").status_code == 404
+
+
+def test_from_each_kind_the_right_that_applies_is_one_tap_away(chen: Asking) -> None:
+    found = {}
+    for company in ("platform", "loan", "wealth", "wallet"):
+        for kind in chen.get("company", company).context["kinds"]:
+            found[kind.name] = {right.value for right, _url in kind.rights}
+            for _right, url in kind.rights:
+                assert chen.client.get(url).status_code == 200, url
+    assert found["浏览和使用记录"] == {"access", "withdrawal", "deletion"}
+    assert found["帐号资料"] == {"access", "correction", "cancellation"}
+    assert found["还款记录"] == {"access", "deletion"}
+    assert found["贷款客户资料"] == {"access", "correction", "withdrawal", "deletion"}
+
+
+def test_a_company_that_holds_nothing_and_one_that_does_not_answer_are_told_apart(
+    chen: Asking, request: pytest.FixtureRequest
+) -> None:
+    assert "它没有你的信息。" in chen.get("company", "insurance").content.decode()
+    request.getfixturevalue("silent_loan")
+    page = chen.get("company", "loan").content.decode()
+    assert "现在没有回应" in page
+    assert "它没有你的信息。" not in page
+
+
 @pytest.mark.usefixtures("silent_loan")
 def test_a_silent_system_is_unknown_and_hinders_nothing(chen: Asking) -> None:
     page = chen.get("home").context
