@@ -79,6 +79,13 @@ def authorities_given(user: User) -> list[Authority]:
     return list(Authority.objects.filter(principal=user, revoked_at=None).order_by("created_at"))
 
 
+def end_mandate(*, principal: User, authority_id: int, now: datetime) -> bool:
+    """End a mandate that `principal` gave; says whether there was one. A guardian's or relative's authority rests on
+    the law and not on a mandate, so only staff end it."""
+    mandates = Authority.objects.filter(principal=principal, kind=Authority.Kind.AGENT, revoked_at=None)
+    return bool(mandates.filter(pk=authority_id).update(revoked_at=now))
+
+
 def names_of_agents() -> dict[UUID, str]:
     """The masked names of those who act or acted for the signed-in person. Agents' rows are closed to a principal."""
     return {agent.pk: agent.masked_name for agent in User.objects.raw("SELECT id, display_name FROM my_agents()")}

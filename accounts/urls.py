@@ -10,4 +10,5 @@ urlpatterns = [
     path("sign-out/", web.sign_out, name="sign-out"),
     path("language/", web.language, name="language"),
     path("me/", web.me, name="me"),
+    path("me/mandates/<int:pk>/end/", web.end_mandate, name="end-mandate"),
 ]

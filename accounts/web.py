@@ -6,10 +6,11 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import REDIRECT_FIELD_NAME, login, logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, resolve, reverse
 from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
@@ -20,6 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_otp import login as otp_login
 
+from accounts import authority as mandates
 from accounts.authority import authorities_given, authorities_held, is_over, names_of_agents
 from accounts.forms import CodeForm, SignInForm
 from accounts.identities import get_identities
@@ -153,6 +155,17 @@ def me(request: HttpRequest) -> HttpResponse:
     )
 
 
+@require_POST
+def end_mandate(request: HttpRequest, pk: int) -> HttpResponse:
+    """A person ends what they let somebody do for them. A second tap finds it ended and says nothing new."""
+    user = request.user
+    if not user.is_authenticated:
+        return redirect("accounts:sign-in")
+    if mandates.end_mandate(principal=user, authority_id=pk, now=clock.now()):
+        messages.success(request, _("It is ended: they can no longer ask for you or see anything of you here."))
+    return redirect("accounts:me")
+
+
 def _describe(given: Authority, name: str) -> dict[str, object]:
     return {
         "name": name,
@@ -160,6 +173,7 @@ def _describe(given: Authority, name: str) -> dict[str, object]:
         "scope": given.scope,
         "until": given.valid_until and given.valid_until.astimezone(clock.SHANGHAI).date(),
         "over": is_over(given, clock.now()),
+        "end_url": reverse("accounts:end-mandate", args=[given.pk]) if given.kind == Authority.Kind.AGENT else "",
     }
 
 

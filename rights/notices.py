@@ -47,9 +47,14 @@ TEMPLATES: dict[str, Template] = {
     ),
     "was_this_you": Template(
         "有人用你的帐号提交了申请 {reference}",
-        "是你本人的话不用理会。如果不是你，请登录后在申请页面撤回，我们会停下来。",
+        "是你本人的话不用理会。{also}也可以登录后在申请页面撤回。",
         "A request {reference} was filed from your account",
-        "If it was you, do nothing. If not, sign in and take the request back; we stop at once.",
+        "If it was you, do nothing. {also}You can also sign in and take it back on its page.",
+        Also(
+            "stop",
+            "如果不是你，打开这个链接就能停下，不用登录：{stop} 。",
+            "If it was not you, open this link to stop it; you need not sign in: {stop} . ",
+        ),
     ),
     "question": Template(
         "申请 {reference} 需要你回答一个问题",

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from accounts.authority import NoAuthority, require_authority
 from accounts.identities import get_identities
 from accounts.models import Authority, User
+from rights.actions.disowning import stop_link
 from rights.datamap import DataMap, load_live_map
 from rights.kernel import handling
 from rights.kernel.clock import SHANGHAI, local_day
@@ -154,7 +155,7 @@ def submit(*, request_id: UUID, now: datetime) -> Request:
         )
         due = due_of(request, now=now).on.isoformat()
         notify(user=request.subject, request=request, kind="received", params={"due": due}, now=now)
-        notify(user=request.subject, request=request, kind="was_this_you", second_contact=True, now=now)
+        ask_whether_it_was_you(request, now=now)
     return request
 
 
@@ -215,7 +216,7 @@ def _ask_for_proof(request: Request, *, key: str, now: datetime) -> Request:
                 review_reasons=[key],
             )
             notify(user=asked, request=request, kind="proof_needed", params={"until": until}, now=now)
-            notify(user=person, request=request, kind="was_this_you", second_contact=True, now=now)
+            ask_whether_it_was_you(request, now=now)
             if asked.pk != person.pk:
                 notify(user=person, request=request, kind="filed_for_you", now=now)
     except IntegrityError as error:
@@ -385,8 +386,15 @@ def defer(request: Request, *, plan: Plan, now: datetime, **fields: Any) -> None
         notify(user=request.subject, request=request, kind="deferred", once=str(request.round), now=now)
 
 
-def take_back(request: Request, *, actor: User, now: datetime) -> None:
-    """The person changes their mind while it can still stop. Raises CannotSubmit once steps have begun."""
+def ask_whether_it_was_you(request: Request, *, now: datetime) -> None:
+    """At the person's other contact, by id alone, as their row is closed to who filed it without an authority."""
+    person, params = User(pk=request.subject_id), {"stop": stop_link(request)}
+    notify(user=person, request=request, kind="was_this_you", second_contact=True, params=params, now=now)
+
+
+def take_back(request: Request, *, actor: User | None, now: datetime, event: str = "taken_back") -> None:
+    """The person changes their mind while it can still stop, or says at their other contact that it was not they
+    (`disowned`, without signing in). Raises CannotSubmit once steps have begun."""
     with transaction.atomic():
         # A round may have started since `request` was read: whoever comes second waits here and sees it.
         begun = Request.objects.select_for_update(of=("self",)).values_list("round", flat=True).get(pk=request.pk)
@@ -395,7 +403,7 @@ def take_back(request: Request, *, actor: User, now: datetime) -> None:
         move(
             request,
             to=State.CLOSED,
-            event="taken_back",
+            event=event,
             now=now,
             actor=actor,
             closed_at=now,

@@ -416,6 +416,7 @@ def done(request: HttpRequest, pk: UUID) -> HttpResponse:
             if shown.due and not shown.closed
             else [],
             "receipt_url": reverse("rights:receipt", args=[case.pk]),
+            "calendar_url": "" if immediate else reverse("rights:calendar_entry", args=[case.pk]),
             "other_contact": case.subject.masked_email if case.subject == case.filed_by else "",
             "about": about_request(request, case),
         },

@@ -557,6 +557,7 @@ _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
     "extended": _extended,
     "breached": _breached,
     "taken_back": lambda words, event: _("Request taken back."),
+    "disowned": lambda words, event: _("Stopped at your other contact, as not filed by you."),
     "undone": lambda words, event: _(
         "The approval was taken back before anything was done; a case worker looks again."
     ),

@@ -180,6 +180,7 @@ def event_words(event: Event, data_map: DataMap) -> str:
         "supplement_late": _("a part of the package is missing past its date"),
         "evidence": _("filed evidence"),
         "taken_back": _("taken back by the person"),
+        "disowned": _("stopped at the other contact, as not filed by the person"),
         "undone": _("took the decision back"),
         "package_fetched": _("a package was fetched"),
         "package_revoked": _("a package was destroyed before its day"),

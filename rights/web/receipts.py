@@ -1,5 +1,6 @@
 """A person's receipts: to read, to keep as a file, and with the secret that shows what is still held."""
 
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,9 @@ from django.views.decorators.http import require_POST, require_safe
 from portal.core import clock
 from portal.core.verify_receipt import canonical
 from rights.datamap import load_live_map
+from rights.kernel.states import State
 from rights.models import Receipt, Request, StatusSecret
+from rights.queries import due_of
 from rights.receipts import HOLD, MEDIA_TYPE, Fields, hand_out, make_secret, revoke_secret
 from rights.web import language_of_page, person_of
 from rights.web.for_others import about_request, asker_required, find_covered
@@ -32,6 +35,41 @@ def list_receipts(item: Request) -> list[dict[str, Any]]:
         }
         for receipt in item.receipts.order_by("-seq", "-event").defer("fields")
     ]
+
+
+@asker_required
+@never_cache
+@require_safe
+def calendar_entry(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The due date for a person's own calendar (RFC 5545): a whole day, and no word of what was asked for."""
+    item, now = find_covered(request, pk), clock.now()
+    if item.ready_at is None or item.state in {State.DEFERRED, State.CLOSED}:
+        raise Http404  # no day runs
+    due = due_of(item, now=now).on
+    url = request.build_absolute_uri(reverse("rights:request", args=[item.pk]))
+    lines = (
+        "BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//privacy-portal//due//ZH", "BEGIN:VEVENT", f"UID:{item.pk}",
+        f"DTSTAMP:{now.astimezone(UTC):%Y%m%dT%H%M%SZ}", f"DTSTART;VALUE=DATE:{due:%Y%m%d}",
+        f"DTEND;VALUE=DATE:{due + timedelta(days=1):%Y%m%d}", "TRANSP:TRANSPARENT",
+        "SUMMARY:" + _("%(reference)s: done by 24:00 today") % {"reference": item.reference},
+        f"URL:{url}", "END:VEVENT", "END:VCALENDAR",
+    )  # fmt: skip
+    response = HttpResponse(
+        "".join(f"{_fold(line)}\r\n" for line in lines), content_type="text/calendar; charset=utf-8"
+    )
+    response["Content-Disposition"] = f'attachment; filename="{item.reference}.ics"'
+    return response
+
+
+def _fold(line: str) -> str:
+    """No line is longer than 75 octets, and none is cut inside a character (RFC 5545, 3.1)."""
+    folded, length = "", 0
+    for character in line:
+        size = len(character.encode())
+        if length + size > 75:
+            folded, length = f"{folded}\r\n ", 1
+        folded, length = folded + character, length + size
+    return folded
 
 
 def _find(request: HttpRequest, pk: UUID, number: UUID) -> tuple[Request, Receipt]:

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path, register_converter
 
 from rights.kernel.states import Kind
-from rights.web import asking, following, for_others, home, packages, receipts, unproved, verify
+from rights.web import asking, disowning, following, for_others, home, packages, receipts, unproved, verify
 
 app_name = "rights"
 
@@ -38,6 +38,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("requests/", following.requests, name="requests"),
     path("requests/<uuid:pk>/", following.request_page, name="request"),
     path("requests/<uuid:pk>/take-back/", following.take_back, name="withdraw"),
+    path("not-me/<str:token>/", disowning.disown, name="disown"),
+    path("requests/<uuid:pk>/due.ics", receipts.calendar_entry, name="calendar_entry"),
     path("requests/<uuid:pk>/answer/", following.answer, name="answer"),
     path("requests/<uuid:pk>/fee/", following.fee, name="fee"),
     path("requests/<uuid:pk>/package/", packages.package, name="package"),
