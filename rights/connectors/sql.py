@@ -205,18 +205,20 @@ class SqlConnector:
     def count_rows(self, seed: Seed, collection: str, values: Mapping[str, str | None]) -> int:
         reach = Reach(self.graph, seed)
         table = self.graph.tables[collection]
-        given = {name: f"{BIND}is_{i}" for i, name in enumerate(values)}
+        asked = {name: f"{BIND}is_{i}" for i, (name, value) in enumerate(values.items()) if value is not None}
+        empty = tuple(name for name in values if name not in asked)
 
         def statement() -> sa.Select[Any]:
             same = (
-                sa.cast(table.c[name], sa.Text).is_not_distinct_from(sa.bindparam(bind, type_=sa.Text))
-                for name, bind in given.items()
+                self.dialect.same(sa.cast(table.c[name], sa.Text), sa.bindparam(bind, type_=sa.Text()))
+                for name, bind in asked.items()
             )
-            return sa.select(sa.func.count()).select_from(table).where(reach.in_reach(collection), *same)
+            none = (table.c[name].is_(None) for name in empty)
+            return sa.select(sa.func.count()).select_from(table).where(reach.in_reach(collection), *same, *none)
 
         with self._act() as connection:
-            bound = {bind: values[name] for name, bind in given.items()}
-            found = run(connection, reach, statement, "count rows", collection, tuple(values), values=bound)
+            bound = {bind: values[name] for name, bind in asked.items()}
+            found = run(connection, reach, statement, "count rows", collection, tuple(asked), empty, values=bound)
             return int(found.scalar_one())
 
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int:
