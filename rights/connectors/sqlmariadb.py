@@ -80,6 +80,7 @@ WHERE event_object_schema = :schema AND event_object_table = :table AND event_ma
 class MariaDB:
     name = "MariaDB"
     unmaskable: Mapping[Mask, str] = {Mask("format", "resident_id"): "mask it by a pseudonym, or with null."}
+    parallel_streams = False
 
     def open_engine(self, address: URL, *, connect_seconds: int, **options: Any) -> Engine:
         arguments = {"connect_timeout": connect_seconds, "program_name": "privacy-portal", "init_command": _SESSION}
@@ -90,7 +91,7 @@ class MariaDB:
     def read(self, connection: Connection, *, seconds: float) -> Iterator[Connection]:
         connection = connection.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
-            self.limit(connection, seconds=seconds)
+            self._begin(connection, seconds=seconds)
             connection.execute(sa.text("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"))
             yield connection
 
@@ -98,8 +99,13 @@ class MariaDB:
     def act(self, connection: Connection, *, seconds: float) -> Iterator[Connection]:
         connection = connection.execution_options(isolation_level="READ COMMITTED")
         with connection.begin():
-            self.limit(connection, seconds=seconds)
+            self._begin(connection, seconds=seconds)
             yield connection
+
+    def _begin(self, connection: Connection, *, seconds: float) -> None:
+        """Settings there are of the session: those that a transaction before this one made for itself go back."""
+        connection.execute(sa.text("SET SESSION innodb_lock_wait_timeout = DEFAULT, sort_buffer_size = DEFAULT"))
+        self.limit(connection, seconds=seconds)
 
     def limit(self, connection: Connection, *, seconds: float) -> None:
         """Of the session; each of its transactions begins with one. Waiting for a lock counts."""
@@ -143,23 +149,22 @@ class MariaDB:
             remedy=remedy,
         )
 
-    def settle(self, engine: Engine, tables: Sequence[sa.Table]) -> list[str]:
+    def settle(self, connection: Connection, tables: Sequence[sa.Table]) -> list[str]:
+        version = connection.dialect.server_version_info or ()
+        if not getattr(connection.dialect, "is_mariadb", False) or version < OLDEST:
+            return [f"It is {_version(connection)}; the portal works with MariaDB from 10.6 on."]
         wrong: list[str] = []
-        with engine.connect() as connection:
-            version = connection.dialect.server_version_info or ()
-            if not getattr(connection.dialect, "is_mariadb", False) or version < OLDEST:
-                return [f"It is {_version(connection)}; the portal works with MariaDB from 10.6 on."]
-            for schema in sorted({table.schema or "" for table in tables}):
-                kinds = {name: (kind, engine_) for name, kind, engine_ in _rows(connection, _KINDS, schema)}
-                texts = {(table, column): rest for table, column, *rest in _rows(connection, _TEXTS, schema)}
-                for table in (table for table in tables if table.schema == schema):
-                    if why := unworkable(table.name, *kinds.get(table.name, ("unknown", None))):
-                        wrong.append(why)
-                    for column in table.columns:
-                        charset, collation = texts.get((table.name, column.name), (None, None))
-                        column.type = settled(column.type, charset=charset, collation=collation)
-                        if isinstance(column.type, sa.Date | sa.DateTime):
-                            column.nullable = True  # a day 0000-00-00 is none
+        for schema in sorted({table.schema or "" for table in tables}):
+            kinds = {name: (kind, engine) for name, kind, engine in _rows(connection, _KINDS, schema)}
+            texts = {(table, column): rest for table, column, *rest in _rows(connection, _TEXTS, schema)}
+            for table in (table for table in tables if table.schema == schema):
+                if why := unworkable(table.name, *kinds.get(table.name, ("unknown", None))):
+                    wrong.append(why)
+                for column in table.columns:
+                    charset, collation = texts.get((table.name, column.name), (None, None))
+                    column.type = settled(column.type, charset=charset, collation=collation)
+                    if isinstance(column.type, sa.Date | sa.DateTime):
+                        column.nullable = True  # a day 0000-00-00 is none
         return wrong
 
     # --- values of ours

@@ -66,6 +66,32 @@ def test_a_survey_tells_apart_people_whom_the_database_finds_equal(make_zoo: Mar
     assert all(line["collections"]["zoo.t"]["erase"] == 1 for line in found)
 
 
+def test_a_survey_of_several_groups_leaves_nobody_out(make_zoo: MariaZoos, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each group has a statement of its own, and a connection there has one stream at a time."""
+    monkeypatch.setattr("rights.connectors.sql.SURVEYED", 3)
+    zoo = make_zoo(
+        """CREATE TABLE t (id int PRIMARY KEY, account varchar(20), state varchar(9));
+        INSERT INTO t SELECT n, n % 20, IF(n % 3 = 0, 'open', 'paid') FROM generate_series(1, 59) n;""",
+        {"t": {"fields": ["id", "account, is account_no", "state"]}},
+        blockers={
+            "BLOCK.LOAN": {"in": "zoo.t", "when": [{"field": "state", "op": "eq", "value": "open"}]},
+            "BLOCK.PENDING": {"in": "zoo.t", "when": [{"field": "id", "op": "lt", "value": 8}]},
+        },
+    )
+    zoo.sql("DELETE FROM t WHERE account < 9 AND state = 'open'")
+    lines = survey(kind=Kind.DELETION, identity="account_no", data_map=zoo.data_map, rules=RULES, now=NOW)
+    found = {line["subject"]["account_no"]: line for line in map(json.loads, lines)}
+    assert found.keys() == {str(n) for n in range(20)}
+    assert len({tuple(line["blockers"]) for line in found.values()}) == 3
+    counted = {account: sum(line["collections"]["zoo.t"][fate] for fate in ("erase", "blocked"))
+               for account, line in found.items()}  # fmt: skip
+    assert counted == dict(zoo.sql("SELECT account, count(*) FROM t GROUP BY account"))
+    with zoo.reading(ME) as (snapshot, _):
+        left = snapshot.connection.exec_driver_sql("SELECT @@sort_buffer_size, @@global.sort_buffer_size")  # type: ignore[attr-defined]
+        ours, servers = left.one()
+    assert ours == servers, "what a survey sorts in is not left to whoever has the connection next"
+
+
 @pytest.mark.parametrize(
     ("column", "value", "found"),
     [
@@ -278,6 +304,14 @@ def test_a_statement_that_takes_too_long_ends_by_itself(make_zoo: MariaZoos) -> 
         waiting = "SELECT count(*) FROM information_schema.processlist WHERE state LIKE 'Waiting%%lock%%'"
         assert zoo.server.run(waiting.replace("%%", "%")) == [(0,)]
     assert zoo.plan(ME).unknown == ()
+
+
+def test_a_look_at_how_tables_are_made_ends_by_itself_too(make_zoo: MariaZoos) -> None:
+    """The server has no limit of its own."""
+    zoo = make_zoo(ROWS, ONE)
+    connector = connect("zoo", zoo.data_map)
+    with connector.engine.connect() as used:  # type: ignore[attr-defined]
+        assert used.exec_driver_sql("SELECT @@max_statement_time, @@global.max_statement_time").one() == (20, 0)
 
 
 def test_a_row_that_somebody_else_holds_is_not_waited_for_for_ever(
