@@ -54,6 +54,8 @@ _SESSION = (
     "SET SESSION time_zone = '+08:00', "
     # What does not fit a column must be an error, never cut off. A day 0000-00-00 that is there may be read.
     "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
+    # What is refused is told in English, whatever the server's language: only the name of a constraint is read of it.
+    "lc_messages = 'en_US', "
     # A stream of keys is read as slowly as each of them is acted on.
     "net_write_timeout = 3600, group_concat_max_len = 1048576"
 )
@@ -69,6 +71,7 @@ _READ_ONLY = frozenset({1290, 1792, 1836})
 _NOT_ALLOWED = frozenset({1142, 1143, 1227, 1356, 1370})
 _CONSTRAINT = re.compile(r"CONSTRAINT `((?:[^`]|``)+)`")
 """In whatever language the message is, this is the table's own definition."""
+_REPEATED = re.compile(r"for key '([^']+)'\Z")
 _BREAKS_CONSTRAINT = frozenset({1216, 1217, 1451, 1452, 1557, 1761, 1762, 4025})
 _REPEATS = frozenset({1062, 1169, 1586})
 _TRIGGERS = sa.text("""
@@ -133,8 +136,9 @@ class MariaDB:
         if number in _BREAKS_CONSTRAINT and (named := _CONSTRAINT.search(said)):
             return Trouble(code, constraint=named[1].replace("``", "`"))
         if number in _REPEATS:
-            # The message quotes the value before the key, and the value may hold anything.
-            return Trouble(code, constraint=re.sub(r".*'([^']*)'\Z", r"\1", said, flags=re.DOTALL) or "(unique)")
+            # In English the key stands at the end, after the value, which may hold anything.
+            key = _REPEATED.search(said)
+            return Trouble(code, constraint=key[1] if key else "(unique)")
         remedy = ""
         if number in _NOT_ALLOWED:
             remedy = ": the portal's role may not do this. Grant it what manage.py datamap grants lists, then try again"
@@ -333,8 +337,6 @@ def unworkable(table: str, kind: str, engine: str | None) -> str:
 
 def settled(type_: sa.types.TypeEngine[Any], *, charset: str | None, collation: str | None) -> sa.types.TypeEngine[Any]:
     """A reflected type as it is compared and parsed."""
-    if isinstance(type_, mysql.TINYINT) and type_.display_width == 1:
-        return sa.Boolean()  # as BOOLEAN is written there
     if isinstance(type_, sa.String) and collation:
         type_.charset, type_.collation = charset, collation  # type: ignore[attr-defined]
     return type_

@@ -98,7 +98,8 @@ def test_a_survey_of_several_groups_leaves_nobody_out(make_zoo: MariaZoos, monke
         ("int unsigned", "4000000000", 1),
         ("bigint unsigned", "18446744073709551615", 1),
         ("int unsigned", "-1", 0),
-        ("tinyint(1)", "1", 0),
+        ("tinyint(1)", "1", 1),
+        ("tinyint(1)", "true", 0),
         ("enum('4000000000', 'x')", "4000000000", 1),
     ],
 )
@@ -125,6 +126,7 @@ KEYS: list[tuple[str, Sequence[object]]] = [
     ("enum('a', 'B')", ["a", "B"]),
     ("time", ["12:34:56", "23:59:59"]),
     ("boolean", [True, False]),
+    ("tinyint(1)", [2, 1, 0, -128]),
 ]
 
 
@@ -150,6 +152,25 @@ def test_a_key_of_any_type_is_told_acted_on_and_found_again(
     for value in values:
         zoo.sql("INSERT INTO zoo.t VALUES (%s, 1, '7')", [value])
     assert connector.erase_again("zoo.t", keys) == len(values)
+
+
+def test_a_tinyint_of_width_one_holds_more_than_yes_and_no(make_zoo: MariaZoos) -> None:
+    """BOOLEAN is written so there, and so is a small number."""
+    zoo = make_zoo(
+        """CREATE TABLE t (id int PRIMARY KEY, account varchar(20), state tinyint(1), locked boolean);
+        INSERT INTO t VALUES (1, '7', 2, true), (2, '7', 1, false), (3, '7', 0, NULL)""",
+        {"t": {"fields": ["id", "account, is account_no", "state", "locked"]}},
+        blockers={
+            "BLOCK.LOAN": {"in": "zoo.t", "when": [{"field": "state", "op": "eq", "value": 2}]},
+            "BLOCK.PENDING": {"in": "zoo.t", "when": [{"field": "locked", "op": "eq", "value": True}]},
+        },
+    )
+    assert [finding for finding in ask(zoo) if finding.severity == "fault"] == []
+    assert {fact.key: fact.count for fact in zoo.plan(ME).blockers} == {"BLOCK.LOAN": 1, "BLOCK.PENDING": 1}
+    blocks: list[bytes] = []
+    with zoo.reading(ME) as (snapshot, _):
+        assert snapshot.copy_rows("zoo.t", redact=["account"], form="csv", write=blocks.append) == 3
+    assert b"".join(blocks).decode() == "id,state,locked\n1,2,1\n2,1,0\n3,0,\n"
 
 
 def all_keys(zoo: MariaZoo) -> list[Key]:
@@ -377,6 +398,27 @@ def test_a_mask_that_a_constraint_forbids_names_it_and_no_value(make_zoo: MariaZ
     assert name in faults[0].reason
 
 
+@pytest.mark.parametrize("language", ["hu_HU", "ja_JP", "zh_CN"])
+def test_a_refusal_shows_no_value_in_any_language_of_the_server(make_zoo: MariaZoos, language: str) -> None:
+    zoo = make_zoo(
+        "CREATE TABLE t (id int PRIMARY KEY, account varchar(20), name varchar(20) UNIQUE);"
+        "INSERT INTO t VALUES (1, '7', '***'), (2, '7', 'other')",
+        {
+            "t": {
+                "fields": ["id", "account, is account_no", "name"],
+                "erase": {"method": "mask", "fields": {"name": {"constant": "***"}}},
+            }
+        },
+    )
+    zoo.sql("SET GLOBAL lc_messages = %s", [language])
+    try:
+        with pytest.raises(Refused, match=r"constraint (name|\(unique\))\.$") as caught:
+            zoo.erase(ME)
+    finally:
+        zoo.sql("SET GLOBAL lc_messages = 'en_US'")
+    assert "*" not in str(caught.value)
+
+
 # --- masks
 
 MASKED: dict[str, Any] = {
@@ -564,17 +606,17 @@ def test_rows_are_written_as_people_and_programs_read_them(make_zoo: MariaZoos) 
     )  # fmt: skip
     assert copied(zoo, "csv", redact=["account"]) == (
         "id,note,amount,yes,raw,day,local,moment,span\n"
-        '1,"""重庆"", a\nb",12345678901234567.89,true,00ff,2026-01-02,2026-01-02T03:04:05.678000,'
+        '1,"""重庆"", a\nb",12345678901234567.89,1,00ff,2026-01-02,2026-01-02T03:04:05.678000,'
         "2026-01-02T03:04:05+08:00,12:34:56\n"
-        '2,"",,false,,,,,\n'
+        '2,"",,0,,,,,\n'
     )
     lines = [json.loads(line, parse_float=Decimal) for line in copied(zoo, "json", redact=["account"]).splitlines()]
     assert lines[0]["amount"] == Decimal("12345678901234567.89")
     assert lines[0] | {"amount": None} == {
-        "id": 1, "note": '"重庆", a\nb', "amount": None, "yes": True, "raw": "00ff", "day": "2026-01-02",
+        "id": 1, "note": '"重庆", a\nb', "amount": None, "yes": 1, "raw": "00ff", "day": "2026-01-02",
         "local": "2026-01-02T03:04:05.678000", "moment": "2026-01-02T03:04:05+08:00", "span": "12:34:56",
     }  # fmt: skip
-    assert lines[1] == {"id": 2, "note": "", "yes": False} | dict.fromkeys(
+    assert lines[1] == {"id": 2, "note": "", "yes": 0} | dict.fromkeys(
         ["amount", "raw", "day", "local", "moment", "span"]
     )
 
