@@ -33,6 +33,7 @@ from rights.connectors.base import (
     Subject,
     Unavailable,
 )
+from rights.connectors.sqlcatalog import LOOK_SECONDS
 from rights.connectors.sqldialect import Dialect
 from rights.connectors.sqlfates import (
     FIXED,
@@ -205,18 +206,20 @@ class SqlConnector:
     def count_rows(self, seed: Seed, collection: str, values: Mapping[str, str | None]) -> int:
         reach = Reach(self.graph, seed)
         table = self.graph.tables[collection]
-        given = {name: f"{BIND}is_{i}" for i, name in enumerate(values)}
+        asked = {name: f"{BIND}is_{i}" for i, (name, value) in enumerate(values.items()) if value is not None}
+        empty = tuple(name for name in values if name not in asked)
 
         def statement() -> sa.Select[Any]:
             same = (
-                sa.cast(table.c[name], sa.Text).is_not_distinct_from(sa.bindparam(bind, type_=sa.Text))
-                for name, bind in given.items()
+                self.dialect.same(sa.cast(table.c[name], sa.Text), sa.bindparam(bind, type_=sa.Text()))
+                for name, bind in asked.items()
             )
-            return sa.select(sa.func.count()).select_from(table).where(reach.in_reach(collection), *same)
+            none = (table.c[name].is_(None) for name in empty)
+            return sa.select(sa.func.count()).select_from(table).where(reach.in_reach(collection), *same, *none)
 
         with self._act() as connection:
-            bound = {bind: values[name] for name, bind in given.items()}
-            found = run(connection, reach, statement, "count rows", collection, tuple(values), values=bound)
+            bound = {bind: values[name] for name, bind in asked.items()}
+            found = run(connection, reach, statement, "count rows", collection, tuple(asked), empty, values=bound)
             return int(found.scalar_one())
 
     def correct(self, seed: Seed, collection: str, column: str, *, old: str, new: str) -> int:
@@ -417,8 +420,10 @@ class SqlSnapshot:
             return writers[key](_sum_fates(key, counts, otherwise=policies[key].otherwise))
 
         build = partial(snapshot._count_statement, policies)
-        with snapshot._run(build, "fates", policies=policies.values(), yield_per=SURVEYED) as result:
-            rows = chain.from_iterable(result.partitions())
+        # Each group of subjects has a statement of its own, and they are read in turns.
+        streaming = {"yield_per": SURVEYED} if self.dialect.parallel_streams else {}
+        with snapshot._run(build, "fates", policies=policies.values(), **streaming) as result:
+            rows = chain.from_iterable(result.partitions(SURVEYED))
             for subject, group in groupby(rows, key=itemgetter(1)):
                 texts = nothing.copy()
                 counts: dict[int, list[tuple[Any, ...]]] = {}
@@ -579,14 +584,15 @@ def _graph(system: str, digest: str, url: str, data_map: "_Unhashed") -> Graph:
     names = [item.name for item in data_map.value.of_system(system)]
     metadata = sa.MetaData()
     dialect = find_dialect(sa.make_url(url))
-    with _translated(system, dialect):
+    with _translated(system, dialect), _engine(url).connect() as connection:
+        dialect.limit(connection, seconds=LOOK_SECONDS)
         try:
-            metadata.reflect(_engine(url), schema=stated.schema, only=names, views=True, resolve_fks=False)
+            metadata.reflect(connection, schema=stated.schema, only=names, views=True, resolve_fks=False)
         except sa.exc.InvalidRequestError as error:
             raise Refused(f"The system {system} has no such table in schema {stated.schema}: {error}") from None
         items = data_map.value.of_system(system)
         tables = {item.key: metadata.tables[f"{stated.schema}.{item.name}"] for item in items}
-        wrong = dialect.settle(_engine(url), list(tables.values()))
+        wrong = dialect.settle(connection, list(tables.values()))
     graph = Graph(system=system, data_map=data_map.value, tables=tables, dialect=dialect)
     for item in data_map.value.of_system(system):
         if missing := sorted({field.name for field in item.fields} - set(tables[item.key].columns.keys())):

@@ -57,6 +57,8 @@ class Dialect(Protocol):
     """What people call the make."""
     unmaskable: Mapping[Mask, str]
     """Masks that it cannot work out, each with what to do instead."""
+    parallel_streams: bool
+    """Whether a connection has several results that are read side by side, each as slowly as it is used."""
 
     # --- connections
 
@@ -92,7 +94,7 @@ class Dialect(Protocol):
 
     def explain(self, error: DBAPIError) -> Trouble: ...
 
-    def settle(self, engine: Engine, tables: Sequence[sa.Table]) -> list[str]:
+    def settle(self, connection: Connection, tables: Sequence[sa.Table]) -> list[str]:
         """Give reflected columns the types they are compared and parsed as. Returns why a table cannot be worked on."""
         ...
 

@@ -54,6 +54,8 @@ _SESSION = (
     "SET SESSION time_zone = '+08:00', "
     # What does not fit a column must be an error, never cut off. A day 0000-00-00 that is there may be read.
     "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
+    # What is refused is told in English, whatever the server's language: only the name of a constraint is read of it.
+    "lc_messages = 'en_US', "
     # A stream of keys is read as slowly as each of them is acted on.
     "net_write_timeout = 3600, group_concat_max_len = 1048576"
 )
@@ -69,6 +71,7 @@ _READ_ONLY = frozenset({1290, 1792, 1836})
 _NOT_ALLOWED = frozenset({1142, 1143, 1227, 1356, 1370})
 _CONSTRAINT = re.compile(r"CONSTRAINT `((?:[^`]|``)+)`")
 """In whatever language the message is, this is the table's own definition."""
+_REPEATED = re.compile(r"for key '([^']+)'\Z")
 _BREAKS_CONSTRAINT = frozenset({1216, 1217, 1451, 1452, 1557, 1761, 1762, 4025})
 _REPEATS = frozenset({1062, 1169, 1586})
 _TRIGGERS = sa.text("""
@@ -80,6 +83,7 @@ WHERE event_object_schema = :schema AND event_object_table = :table AND event_ma
 class MariaDB:
     name = "MariaDB"
     unmaskable: Mapping[Mask, str] = {Mask("format", "resident_id"): "mask it by a pseudonym, or with null."}
+    parallel_streams = False
 
     def open_engine(self, address: URL, *, connect_seconds: int, **options: Any) -> Engine:
         arguments = {"connect_timeout": connect_seconds, "program_name": "privacy-portal", "init_command": _SESSION}
@@ -90,7 +94,7 @@ class MariaDB:
     def read(self, connection: Connection, *, seconds: float) -> Iterator[Connection]:
         connection = connection.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
-            self.limit(connection, seconds=seconds)
+            self._begin(connection, seconds=seconds)
             connection.execute(sa.text("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"))
             yield connection
 
@@ -98,8 +102,13 @@ class MariaDB:
     def act(self, connection: Connection, *, seconds: float) -> Iterator[Connection]:
         connection = connection.execution_options(isolation_level="READ COMMITTED")
         with connection.begin():
-            self.limit(connection, seconds=seconds)
+            self._begin(connection, seconds=seconds)
             yield connection
+
+    def _begin(self, connection: Connection, *, seconds: float) -> None:
+        """Settings there are of the session: those that a transaction before this one made for itself go back."""
+        connection.execute(sa.text("SET SESSION innodb_lock_wait_timeout = DEFAULT, sort_buffer_size = DEFAULT"))
+        self.limit(connection, seconds=seconds)
 
     def limit(self, connection: Connection, *, seconds: float) -> None:
         """Of the session; each of its transactions begins with one. Waiting for a lock counts."""
@@ -127,8 +136,9 @@ class MariaDB:
         if number in _BREAKS_CONSTRAINT and (named := _CONSTRAINT.search(said)):
             return Trouble(code, constraint=named[1].replace("``", "`"))
         if number in _REPEATS:
-            # The message quotes the value before the key, and the value may hold anything.
-            return Trouble(code, constraint=re.sub(r".*'([^']*)'\Z", r"\1", said, flags=re.DOTALL) or "(unique)")
+            # In English the key stands at the end, after the value, which may hold anything.
+            key = _REPEATED.search(said)
+            return Trouble(code, constraint=key[1] if key else "(unique)")
         remedy = ""
         if number in _NOT_ALLOWED:
             remedy = ": the portal's role may not do this. Grant it what manage.py datamap grants lists, then try again"
@@ -143,23 +153,22 @@ class MariaDB:
             remedy=remedy,
         )
 
-    def settle(self, engine: Engine, tables: Sequence[sa.Table]) -> list[str]:
+    def settle(self, connection: Connection, tables: Sequence[sa.Table]) -> list[str]:
+        version = connection.dialect.server_version_info or ()
+        if not getattr(connection.dialect, "is_mariadb", False) or version < OLDEST:
+            return [f"It is {_version(connection)}; the portal works with MariaDB from 10.6 on."]
         wrong: list[str] = []
-        with engine.connect() as connection:
-            version = connection.dialect.server_version_info or ()
-            if not getattr(connection.dialect, "is_mariadb", False) or version < OLDEST:
-                return [f"It is {_version(connection)}; the portal works with MariaDB from 10.6 on."]
-            for schema in sorted({table.schema or "" for table in tables}):
-                kinds = {name: (kind, engine_) for name, kind, engine_ in _rows(connection, _KINDS, schema)}
-                texts = {(table, column): rest for table, column, *rest in _rows(connection, _TEXTS, schema)}
-                for table in (table for table in tables if table.schema == schema):
-                    if why := unworkable(table.name, *kinds.get(table.name, ("unknown", None))):
-                        wrong.append(why)
-                    for column in table.columns:
-                        charset, collation = texts.get((table.name, column.name), (None, None))
-                        column.type = settled(column.type, charset=charset, collation=collation)
-                        if isinstance(column.type, sa.Date | sa.DateTime):
-                            column.nullable = True  # a day 0000-00-00 is none
+        for schema in sorted({table.schema or "" for table in tables}):
+            kinds = {name: (kind, engine) for name, kind, engine in _rows(connection, _KINDS, schema)}
+            texts = {(table, column): rest for table, column, *rest in _rows(connection, _TEXTS, schema)}
+            for table in (table for table in tables if table.schema == schema):
+                if why := unworkable(table.name, *kinds.get(table.name, ("unknown", None))):
+                    wrong.append(why)
+                for column in table.columns:
+                    charset, collation = texts.get((table.name, column.name), (None, None))
+                    column.type = settled(column.type, charset=charset, collation=collation)
+                    if isinstance(column.type, sa.Date | sa.DateTime):
+                        column.nullable = True  # a day 0000-00-00 is none
         return wrong
 
     # --- values of ours
@@ -328,8 +337,6 @@ def unworkable(table: str, kind: str, engine: str | None) -> str:
 
 def settled(type_: sa.types.TypeEngine[Any], *, charset: str | None, collation: str | None) -> sa.types.TypeEngine[Any]:
     """A reflected type as it is compared and parsed."""
-    if isinstance(type_, mysql.TINYINT) and type_.display_width == 1:
-        return sa.Boolean()  # as BOOLEAN is written there
     if isinstance(type_, sa.String) and collation:
         type_.charset, type_.collation = charset, collation  # type: ignore[attr-defined]
     return type_

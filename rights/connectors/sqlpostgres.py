@@ -38,6 +38,7 @@ WHERE n.nspname = :schema AND c.relname = :table ORDER BY 1
 class PostgreSQL:
     name = "PostgreSQL"
     unmaskable: Mapping[Mask, str] = {}
+    parallel_streams = True
 
     def open_engine(self, address: URL, *, connect_seconds: int, **options: Any) -> Engine:
         arguments = {"connect_timeout": connect_seconds, "application_name": "privacy-portal"}
@@ -95,7 +96,7 @@ class PostgreSQL:
             remedy=_remedy(error) if state == "42501" else "",
         )
 
-    def settle(self, engine: Engine, tables: Sequence[sa.Table]) -> list[str]:
+    def settle(self, connection: Connection, tables: Sequence[sa.Table]) -> list[str]:
         for column in (column for table in tables for column in table.columns):
             while isinstance(column.type, DOMAIN):
                 column.type = column.type.data_type  # compared and parsed as what it stands on

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.mysql import TINYINT
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, JSON
 
 BINARY = (sa.LargeBinary, sa.BINARY, sa.VARBINARY)
@@ -49,7 +50,8 @@ def can_identify(type_: sa.types.TypeEngine[Any]) -> bool:
 
 def integer_range(type_: sa.Integer) -> tuple[int, int]:
     """The smallest and the largest number that a column can hold."""
-    bits = 15 if isinstance(type_, sa.SmallInteger) else 63 if isinstance(type_, sa.BigInteger) else 31
+    kinds = ((TINYINT, 7), (sa.SmallInteger, 15), (sa.BigInteger, 63))
+    bits = next((bits for kind, bits in kinds if isinstance(type_, kind)), 31)
     return (0, 2 ** (bits + 1) - 1) if getattr(type_, "unsigned", False) else (-(2**bits), 2**bits - 1)
 
 
@@ -60,7 +62,8 @@ def fits(value: Any, type_: sa.types.TypeEngine[Any]) -> bool:
     if isinstance(type_, sa.Boolean):
         return isinstance(value, bool)
     if isinstance(value, bool):
-        return False
+        # As MariaDB writes BOOLEAN; such a column may hold other small numbers all the same.
+        return isinstance(type_, TINYINT) and type_.display_width == 1
     if isinstance(type_, sa.Date | sa.DateTime):
         return isinstance(value, date) or value in {"@today", "@now"} or _reads_as(datetime.fromisoformat, value)
     if isinstance(value, date) or value in ("@today", "@now"):

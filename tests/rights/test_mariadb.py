@@ -66,13 +66,40 @@ def test_a_survey_tells_apart_people_whom_the_database_finds_equal(make_zoo: Mar
     assert all(line["collections"]["zoo.t"]["erase"] == 1 for line in found)
 
 
+def test_a_survey_of_several_groups_leaves_nobody_out(make_zoo: MariaZoos, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each group has a statement of its own, and a connection there has one stream at a time."""
+    monkeypatch.setattr("rights.connectors.sql.SURVEYED", 3)
+    zoo = make_zoo(
+        """CREATE TABLE t (id int PRIMARY KEY, account varchar(20), state varchar(9));
+        INSERT INTO t SELECT n, n % 20, IF(n % 3 = 0, 'open', 'paid') FROM generate_series(1, 59) n;""",
+        {"t": {"fields": ["id", "account, is account_no", "state"]}},
+        blockers={
+            "BLOCK.LOAN": {"in": "zoo.t", "when": [{"field": "state", "op": "eq", "value": "open"}]},
+            "BLOCK.PENDING": {"in": "zoo.t", "when": [{"field": "id", "op": "lt", "value": 8}]},
+        },
+    )
+    zoo.sql("DELETE FROM t WHERE account < 9 AND state = 'open'")
+    lines = survey(kind=Kind.DELETION, identity="account_no", data_map=zoo.data_map, rules=RULES, now=NOW)
+    found = {line["subject"]["account_no"]: line for line in map(json.loads, lines)}
+    assert found.keys() == {str(n) for n in range(20)}
+    assert len({tuple(line["blockers"]) for line in found.values()}) == 3
+    counted = {account: sum(line["collections"]["zoo.t"][fate] for fate in ("erase", "blocked"))
+               for account, line in found.items()}  # fmt: skip
+    assert counted == dict(zoo.sql("SELECT account, count(*) FROM t GROUP BY account"))
+    with zoo.reading(ME) as (snapshot, _):
+        left = snapshot.connection.exec_driver_sql("SELECT @@sort_buffer_size, @@global.sort_buffer_size")  # type: ignore[attr-defined]
+        ours, servers = left.one()
+    assert ours == servers, "what a survey sorts in is not left to whoever has the connection next"
+
+
 @pytest.mark.parametrize(
     ("column", "value", "found"),
     [
         ("int unsigned", "4000000000", 1),
         ("bigint unsigned", "18446744073709551615", 1),
         ("int unsigned", "-1", 0),
-        ("tinyint(1)", "1", 0),
+        ("tinyint(1)", "1", 1),
+        ("tinyint(1)", "true", 0),
         ("enum('4000000000', 'x')", "4000000000", 1),
     ],
 )
@@ -99,6 +126,7 @@ KEYS: list[tuple[str, Sequence[object]]] = [
     ("enum('a', 'B')", ["a", "B"]),
     ("time", ["12:34:56", "23:59:59"]),
     ("boolean", [True, False]),
+    ("tinyint(1)", [2, 1, 0, -128]),
 ]
 
 
@@ -124,6 +152,25 @@ def test_a_key_of_any_type_is_told_acted_on_and_found_again(
     for value in values:
         zoo.sql("INSERT INTO zoo.t VALUES (%s, 1, '7')", [value])
     assert connector.erase_again("zoo.t", keys) == len(values)
+
+
+def test_a_tinyint_of_width_one_holds_more_than_yes_and_no(make_zoo: MariaZoos) -> None:
+    """BOOLEAN is written so there, and so is a small number."""
+    zoo = make_zoo(
+        """CREATE TABLE t (id int PRIMARY KEY, account varchar(20), state tinyint(1), locked boolean);
+        INSERT INTO t VALUES (1, '7', 2, true), (2, '7', 1, false), (3, '7', 0, NULL)""",
+        {"t": {"fields": ["id", "account, is account_no", "state", "locked"]}},
+        blockers={
+            "BLOCK.LOAN": {"in": "zoo.t", "when": [{"field": "state", "op": "eq", "value": 2}]},
+            "BLOCK.PENDING": {"in": "zoo.t", "when": [{"field": "locked", "op": "eq", "value": True}]},
+        },
+    )
+    assert [finding for finding in ask(zoo) if finding.severity == "fault"] == []
+    assert {fact.key: fact.count for fact in zoo.plan(ME).blockers} == {"BLOCK.LOAN": 1, "BLOCK.PENDING": 1}
+    blocks: list[bytes] = []
+    with zoo.reading(ME) as (snapshot, _):
+        assert snapshot.copy_rows("zoo.t", redact=["account"], form="csv", write=blocks.append) == 3
+    assert b"".join(blocks).decode() == "id,state,locked\n1,2,1\n2,1,0\n3,0,\n"
 
 
 def all_keys(zoo: MariaZoo) -> list[Key]:
@@ -280,6 +327,14 @@ def test_a_statement_that_takes_too_long_ends_by_itself(make_zoo: MariaZoos) -> 
     assert zoo.plan(ME).unknown == ()
 
 
+def test_a_look_at_how_tables_are_made_ends_by_itself_too(make_zoo: MariaZoos) -> None:
+    """The server has no limit of its own."""
+    zoo = make_zoo(ROWS, ONE)
+    connector = connect("zoo", zoo.data_map)
+    with connector.engine.connect() as used:  # type: ignore[attr-defined]
+        assert used.exec_driver_sql("SELECT @@max_statement_time, @@global.max_statement_time").one() == (20, 0)
+
+
 def test_a_row_that_somebody_else_holds_is_not_waited_for_for_ever(
     make_zoo: MariaZoos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +396,27 @@ def test_a_mask_that_a_constraint_forbids_names_it_and_no_value(make_zoo: MariaZ
     faults = [finding for finding in ask(zoo) if finding.severity == "fault"]
     assert faults
     assert name in faults[0].reason
+
+
+@pytest.mark.parametrize("language", ["hu_HU", "ja_JP", "zh_CN"])
+def test_a_refusal_shows_no_value_in_any_language_of_the_server(make_zoo: MariaZoos, language: str) -> None:
+    zoo = make_zoo(
+        "CREATE TABLE t (id int PRIMARY KEY, account varchar(20), name varchar(20) UNIQUE);"
+        "INSERT INTO t VALUES (1, '7', '***'), (2, '7', 'other')",
+        {
+            "t": {
+                "fields": ["id", "account, is account_no", "name"],
+                "erase": {"method": "mask", "fields": {"name": {"constant": "***"}}},
+            }
+        },
+    )
+    zoo.sql("SET GLOBAL lc_messages = %s", [language])
+    try:
+        with pytest.raises(Refused, match=r"constraint (name|\(unique\))\.$") as caught:
+            zoo.erase(ME)
+    finally:
+        zoo.sql("SET GLOBAL lc_messages = 'en_US'")
+    assert "*" not in str(caught.value)
 
 
 # --- masks
@@ -530,17 +606,17 @@ def test_rows_are_written_as_people_and_programs_read_them(make_zoo: MariaZoos) 
     )  # fmt: skip
     assert copied(zoo, "csv", redact=["account"]) == (
         "id,note,amount,yes,raw,day,local,moment,span\n"
-        '1,"""重庆"", a\nb",12345678901234567.89,true,00ff,2026-01-02,2026-01-02T03:04:05.678000,'
+        '1,"""重庆"", a\nb",12345678901234567.89,1,00ff,2026-01-02,2026-01-02T03:04:05.678000,'
         "2026-01-02T03:04:05+08:00,12:34:56\n"
-        '2,"",,false,,,,,\n'
+        '2,"",,0,,,,,\n'
     )
     lines = [json.loads(line, parse_float=Decimal) for line in copied(zoo, "json", redact=["account"]).splitlines()]
     assert lines[0]["amount"] == Decimal("12345678901234567.89")
     assert lines[0] | {"amount": None} == {
-        "id": 1, "note": '"重庆", a\nb', "amount": None, "yes": True, "raw": "00ff", "day": "2026-01-02",
+        "id": 1, "note": '"重庆", a\nb', "amount": None, "yes": 1, "raw": "00ff", "day": "2026-01-02",
         "local": "2026-01-02T03:04:05.678000", "moment": "2026-01-02T03:04:05+08:00", "span": "12:34:56",
     }  # fmt: skip
-    assert lines[1] == {"id": 2, "note": "", "yes": False} | dict.fromkeys(
+    assert lines[1] == {"id": 2, "note": "", "yes": 0} | dict.fromkeys(
         ["amount", "raw", "day", "local", "moment", "span"]
     )
 

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from urllib.parse import quote
 
 import psycopg
@@ -692,6 +693,25 @@ def test_a_correction_leaves_a_value_alone_that_changed_meanwhile(make_zoo: Zoos
     assert connector.correct(seed, "zoo.t", "phone", old="139", new="137") == 1
     assert connector.correct(seed, "zoo.t", "phone", old="139", new="137") == 0
     assert zoo.sql("SELECT phone FROM zoo.t ORDER BY id") == [("137",), ("138",), ("139",)]
+
+
+def test_a_letter_s_case_an_accent_and_a_space_at_the_end_can_be_corrected(make_zoo: Zoos) -> None:
+    """What is as it was is counted as exactly as it is changed: else the change would be told as none."""
+    zoo = make_zoo(
+        """CREATE TABLE t (id int PRIMARY KEY, account text, name text, title text);
+        INSERT INTO t VALUES (1, '7', 'anna', NULL), (2, '8', 'anna', NULL)""",
+        {"t": {"fields": ["id", "account, is account_no", "name", "title"]}},
+    )
+    seed = Matter(kind=Kind.CORRECTION, identities=ME).seed(now=NOW)
+    connector = connect("zoo", zoo.data_map)
+    names = ["anna", "Anna", "Änna", "Änna ", "anna"]
+    for old, new in pairwise(names):
+        assert connector.count_rows(seed, "zoo.t", {"name": old, "title": None}) == 1
+        assert connector.correct(seed, "zoo.t", "name", old=old, new=new) == 1
+        assert connector.count_rows(seed, "zoo.t", {"name": old, "title": None}) == 0
+        # Nor does a statement that was built for an empty field serve one that is not, or the other way round.
+        assert connector.count_rows(seed, "zoo.t", {"name": new, "title": "Dr."}) == 0
+        assert connector.count_rows(seed, "zoo.t", {"name": None, "title": None}) == 0
 
 
 def test_no_person_is_kept_with_the_statement_that_was_built_for_them_first(make_zoo: Zoos) -> None:
