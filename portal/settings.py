@@ -6,6 +6,7 @@
 import contextlib
 import os
 import secrets
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,14 @@ UNDO_SECONDS = env_int("UNDO_SECONDS", default=10 if DEMO else 600)
 LEASE_SECONDS = env_int("LEASE_SECONDS", default=90, least=1)
 CHECK_SECONDS = env_int("CHECK_SECONDS", default=5 if DEMO else 6 * 3600, least=1)
 ANSWER_SECONDS = env_int("ANSWER_SECONDS", default=2, least=1)
+# What may be written to each other about a request, and until when after it is closed.
+FILE_MB = env_int("FILE_MB", default=5, least=1)
+MESSAGE_FILES = env_int("MESSAGE_FILES", default=5)
+CASE_FILES_MB = env_int("CASE_FILES_MB", default=25)
+MESSAGES_AN_HOUR = env_int("MESSAGES_AN_HOUR", default=20, least=1)
+APPEAL_DAYS = env_int("APPEAL_DAYS", default=60, least=1)
+SCAN_COMMAND = shlex.split(env("SCAN_COMMAND", ""))
+SCAN_SECONDS = env_int("SCAN_SECONDS", default=30, least=1)
 DEBUG = False
 
 _public = urlsplit(PUBLIC_URL)
@@ -314,7 +323,7 @@ STORAGES = {
 }
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 MEDIA_ROOT = DATA_DIR / "files"
-FILE_UPLOAD_PERMISSIONS = 0o600
+FILE_UPLOAD_HANDLERS = ["portal.core.uploads.InMemoryHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # Mail and SMS (the demo writes both to its outbox page)

@@ -62,6 +62,12 @@ TEMPLATES: dict[str, Template] = {
         "Request {reference}: a question for you",
         "Please sign in and answer it. The days until you answer do not count.",
     ),
+    "message": Template(
+        "申请 {reference} 有新消息",
+        "受理人给你写了消息。请登录，在申请页面查看和回复。",
+        "Request {reference}: a new message",
+        "A case worker has written to you. Sign in to read it and to answer on the page of your request.",
+    ),
     "proof_needed": Template(
         "申请 {reference}：请补上证明",
         "我们已收到申请 {reference}，但还不能确认你有权提出。请登录查看需要什么证明。证明核实之前不计时，"

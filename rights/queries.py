@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
@@ -172,6 +173,13 @@ def due_if_any(request: Request, *, now: datetime, calendar: Calendar | None = N
     return due_of(request, now=now, calendar=calendar) if request.started_on else None
 
 
+def last_day_to_object(request: Request) -> date | None:
+    """The last day on which one may still write about a closed request, or appeal; None while it is open."""
+    if State(request.state) is not State.CLOSED or request.closed_at is None:
+        return None
+    return clock.local_day(request.closed_at) + timedelta(days=settings.APPEAL_DAYS)
+
+
 def submitted_requests(user: User) -> QuerySet[Request]:
     """A person's requests that were filed and proved, newest first: for them or by them."""
     return (
@@ -185,7 +193,7 @@ def open_requests() -> QuerySet[Request]:
     return Request.objects.filter(state__in=[state.value for state in OPEN_STATES])
 
 
-QUEUE_VIEWS = ("todo", "mine", "waiting", "unproved", "deferred", "acting", "failed", "closed")
+QUEUE_VIEWS = ("todo", "mine", "messages", "waiting", "unproved", "deferred", "acting", "failed", "closed")
 QUEUE_PAGE = 50
 
 
@@ -196,6 +204,7 @@ def queue(view: str, *, reviewer: User) -> QuerySet[Request]:
     chosen = {
         "todo": Q(state=State.REVIEW) | undecided_deferral,
         "mine": Q(running, state__in=[state.value for state in OPEN_STATES], reviewer=reviewer),
+        "messages": Q(unanswered_since__isnull=False),
         "waiting": Q(running, state=State.WAITING),
         "unproved": Q(~running, state=State.WAITING),
         "deferred": Q(state=State.DEFERRED),
@@ -208,7 +217,11 @@ def queue(view: str, *, reviewer: User) -> QuerySet[Request]:
 
 def queue_order(view: str) -> tuple[str, ...]:
     """By columns that are never null in the view, the last one unique."""
-    orders = {"closed": ("-closed_at", "-id"), "unproved": ("received_at", "id")}
+    orders = {
+        "closed": ("-closed_at", "-id"),
+        "unproved": ("received_at", "id"),
+        "messages": ("unanswered_since", "id"),
+    }
     return orders.get(view, ("priority", "started_on", "received_at", "id"))
 
 

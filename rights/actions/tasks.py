@@ -3,9 +3,6 @@
 Whoever settles one is named in it. Nobody works a task of their own case.
 """
 
-import base64
-import hashlib
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -13,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from portal.core.ledger import commit_to
+from rights.actions.files import take_file
 from rights.actions.handovers import OPEN, TELL_DAYS, as_told, ask_of, facts_of, settle
 from rights.actions.review import CannotDecide
 from rights.connectors.base import Answer, ConnectorError, Outcome
@@ -23,14 +20,7 @@ from rights.kernel.clock import local_day
 from rights.models import Evidence, Handover
 from rights.transitions import StaleRequest, record
 
-MOST_BYTES = 5 * 1024 * 1024
 MOST_FILES = 10
-KINDS: dict[str, Callable[[bytes], bool]] = {
-    "application/pdf": lambda content: content.startswith(b"%PDF-"),
-    "image/png": lambda content: content.startswith(b"\x89PNG\r\n\x1a\n"),
-    "image/jpeg": lambda content: content.startswith(b"\xff\xd8\xff"),
-}
-"""What evidence may be, told by its own first bytes and not by what the browser says."""
 
 
 def claim_task(handover: Handover, *, staff: User) -> None:
@@ -120,15 +110,9 @@ def ask_again(handover: Handover, *, staff: User, by_letter: bool, now: datetime
 
 
 def file_evidence(handover: Handover, *, staff: User, name: str, content: bytes, now: datetime) -> Evidence:
-    """Keep a file, sealed. Raises CannotDecide where it is too large, one too many or of another type."""
+    """Keep a file, sealed. Raises CannotDecide for one too many, FileRefused where it is not taken."""
     _require_mine(handover, staff)
-    if len(content) > MOST_BYTES:
-        raise CannotDecide(_("The file is larger than %(n)s MB.") % {"n": MOST_BYTES // 1024 // 1024})
-    kind = next((kind for kind, matches in KINDS.items() if matches(content)), None)
-    if kind is None:
-        raise CannotDecide(_("The file is no PDF, PNG or JPEG."))
-    digest = hashlib.sha256(content).hexdigest()
-    commitment = commit_to(digest)
+    taken = take_file(name=name, content=content)
     with transaction.atomic():
         locked = Handover.objects.select_for_update().get(pk=handover.pk)
         if locked.evidence.count() >= MOST_FILES:
@@ -139,23 +123,9 @@ def file_evidence(handover: Handover, *, staff: User, name: str, content: bytes,
             now=now,
             actor=staff,
             body=facts_of(handover),
-            commitments={"evidence": commitment.digest},
+            commitments={"evidence": taken.commitment},
         )
-        return Evidence.objects.create(
-            handover=handover,
-            name=name[-120:] or "file",
-            media_type=kind,
-            size=len(content),
-            sha256=digest,
-            salt=commitment.salt,
-            content=base64.b64encode(content).decode(),
-            filed_by=staff,
-            filed_at=now,
-        )
-
-
-def read_evidence(evidence: Evidence) -> bytes:
-    return base64.b64decode(evidence.content or "")
+        return Evidence.objects.create(handover=handover, filed_by=staff, filed_at=now, **taken.fields())
 
 
 def _require_other(handover: Handover, staff: User) -> None:

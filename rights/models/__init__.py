@@ -18,8 +18,10 @@ from rights.models.retention import (
     RetentionRule,
     SubjectVault,
 )
+from rights.models.thread import Attachment, Message
 
 __all__ = [
+    "Attachment",
     "Batch",
     "CalendarYear",
     "ConsentEvent",
@@ -34,6 +36,7 @@ __all__ = [
     "Hold",
     "HoldRevision",
     "KindLimit",
+    "Message",
     "Move",
     "Notice",
     "Package",

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from portal.core.fields import EncryptedTextField
+from rights.models.files import SealedFile
 from rights.models.requests import Request, Step
 
 
@@ -75,18 +76,10 @@ class Handover(models.Model):
         return f"{self.act} at {self.party}"
 
 
-class Evidence(models.Model):
-    """A file that staff filed with a handover. `content` is its bytes in base64, sealed as a text is, so that it lies
-    beside the fact it proves and is sealed anew with the keys. `sha256` opens the ledger's commitment."""
+class Evidence(SealedFile):
+    """A file that staff filed with a handover."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     handover = models.ForeignKey(Handover, on_delete=models.CASCADE, related_name="evidence")
-    name = EncryptedTextField()
-    media_type = models.CharField(max_length=40)
-    size = models.PositiveIntegerField()
-    sha256 = models.CharField(max_length=64)
-    salt = models.CharField(max_length=64)
-    content = EncryptedTextField()
     filed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     filed_at = models.DateTimeField()
 

@@ -22,7 +22,8 @@ class Request(models.Model):
     from us. `dispatched_at`: a tick has handed it to a worker, who has not come back from it yet. `resumed_at` is when
     we learnt that a blocker had cleared. `ready_at` is when the request was complete, if it was when filed; what it
     lacked is a `Question.missing`, whose answer starts the clock. `clock_settled` says that
-    a tick has looked at the clock of a closed request for the last time.
+    a tick has looked at the clock of a closed request for the last time. `unanswered_since`: since when a message of
+    the person waits for staff.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -59,6 +60,7 @@ class Request(models.Model):
     check_after = models.DateTimeField(null=True)
     check_owed_at = models.DateTimeField(null=True)
     dispatched_at = models.DateTimeField(null=True)
+    unanswered_since = models.DateTimeField(null=True)
 
     class Meta:
         indexes = (
@@ -69,6 +71,11 @@ class Request(models.Model):
                 condition=Q(state__in=[state.value for state in sorted(OPEN_STATES)]),
             ),
             models.Index(fields=["check_after"], name="request_check", condition=Q(check_after__isnull=False)),
+            models.Index(
+                fields=["unanswered_since", "id"],
+                name="request_unanswered",
+                condition=Q(unanswered_since__isnull=False),
+            ),
             models.Index(fields=["subject", "-created_at"], name="request_subject"),
             models.Index(
                 fields=["closed_at"],

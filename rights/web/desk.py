@@ -55,6 +55,7 @@ from rights.web.present_case import (
 from rights.web.present_handovers import present_tasks
 from rights.web.present_request import present_asked
 from rights.web.present_timeline import present_events, present_steps
+from rights.web.thread import MessageForm, Thread, present_thread
 
 # --- one case
 
@@ -64,11 +65,11 @@ from rights.web.present_timeline import present_events, present_steps
 @staff_required("request.view")
 def case(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Who asks, what would happen, the decision."""
-    item = _case(pk)
-    return _show_case(request, item, now=clock.now())
+    item = find_case(pk)
+    return show_case(request, item, now=clock.now())
 
 
-def _case(pk: UUID) -> Request:
+def find_case(pk: UUID) -> Request:
     """A submitted request; drafts are nobody's business but their writer's."""
     return get_object_or_404(
         Request.objects.select_related("subject", "filed_by", "reviewer").prefetch_related("questions", "fees"),
@@ -171,13 +172,14 @@ def _make_form(item: Request, plan: Plan | None, data_map: DataMap, *, now: date
     )
 
 
-def _show_case(
+def show_case(
     request: HttpRequest,
     item: Request,
     *,
     now: datetime,
     plan: Plan | None = None,
     form: DecisionForm | None = None,
+    message_form: MessageForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
     reviewer, data_map = person_of(request), load_live_map()
@@ -201,6 +203,8 @@ def _show_case(
             "plan": present_case_plan(item, plan, data_map) if plan else None,
             "judge": present_judgements(item, plan=plan, data_map=data_map),
             "steps": steps,
+            "thread": _thread(request, item, form=message_form, now=now),
+            "settle_url": reverse("desk:settle", args=[item.pk]) if item.unanswered_since else "",
             "tasks": present_tasks(_tasks_of(item), today=local_day(now)),
             "asked_parties": _asked_parties(plan, data_map),
             "failed": [step for step in steps if step.retry_url] if can(reviewer, "request.decide") else [],
@@ -218,6 +222,20 @@ def _show_case(
             "release_url": reverse("desk:release", args=[item.pk]) if item.reviewer_id == reviewer.pk else "",
         },
         status=status,
+    )
+
+
+def _thread(request: HttpRequest, item: Request, *, form: MessageForm | None, now: datetime) -> Thread:
+    reviewer = person_of(request)
+    return present_thread(
+        item,
+        viewer=reviewer,
+        url=reverse("desk:message", args=[item.pk]),
+        file_url=lambda file: reverse("desk:attachment", args=[item.pk, file.pk]),
+        form=form,
+        writes=can(reviewer, "request.decide") and not is_own_case(item, reviewer),
+        before=request.GET.get("before", ""),
+        now=now,
     )
 
 
@@ -279,10 +297,10 @@ def decide(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One decision on what the reviewer saw. A page that is out of date is refused and says what changed."""
     if request.method != "POST":
         return redirect("desk:case", pk)
-    now, item, reviewer, data_map = clock.now(), _case(pk), person_of(request), load_live_map()
+    now, item, reviewer, data_map = clock.now(), find_case(pk), person_of(request), load_live_map()
     if locked := _lock_of(item, reviewer=reviewer):
         messages.error(request, _("Nothing was decided: %(why)s") % {"why": locked})
-        return _show_case(request, item, now=now, status=409)
+        return show_case(request, item, now=now, status=409)
     plan = _plan_of(item, now=now)
     form = _make_form(item, plan, data_map, now=now, data=request.POST)
     valid = form.is_valid()
@@ -301,7 +319,7 @@ def decide(request: HttpRequest, pk: UUID) -> HttpResponse:
         said = _carry_out(item, form, plan=plan, reviewer=reviewer, now=now)
     except (review.CannotDecide, StaleRequest) as error:
         form.add_error(None, str(error) if isinstance(error, review.CannotDecide) else _("The case has moved on."))
-        return _show_again(request, _case(pk), form, plan=plan, now=now, status=409)
+        return _show_again(request, find_case(pk), form, plan=plan, now=now, status=409)
     messages.success(request, said)
     return redirect("desk:case", pk)
 
@@ -325,7 +343,7 @@ def _show_again(
 ) -> HttpResponse:
     """The page with the reviewer's answers kept and what is true now."""
     form.data = _refill(form, version=seal_version(item, plan))
-    return _show_case(request, item, now=now, plan=plan, form=form, status=status)
+    return show_case(request, item, now=now, plan=plan, form=form, status=status)
 
 
 def _refill(form: DecisionForm, **values: str) -> dict[str, str]:
@@ -365,7 +383,7 @@ def _carry_out(item: Request, form: DecisionForm, *, plan: Plan | None, reviewer
 @require_POST
 @staff_required("request.claim")
 def claim(request: HttpRequest, pk: UUID) -> HttpResponse:
-    item, reviewer = _case(pk), person_of(request)
+    item, reviewer = find_case(pk), person_of(request)
     if is_own_case(item, reviewer):
         messages.error(request, _("Nobody decides their own case."))
         return redirect("desk:case", pk)
@@ -379,7 +397,7 @@ def claim(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @staff_required("request.claim")
 def release(request: HttpRequest, pk: UUID) -> HttpResponse:
-    review.release(_case(pk), reviewer=person_of(request), now=clock.now())
+    review.release(find_case(pk), reviewer=person_of(request), now=clock.now())
     return redirect("desk:queue")
 
 
@@ -387,7 +405,7 @@ def release(request: HttpRequest, pk: UUID) -> HttpResponse:
 @staff_required("request.decide")
 def undo(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Take an approval back before anything was done."""
-    item, reviewer = _case(pk), person_of(request)
+    item, reviewer = find_case(pk), person_of(request)
     if is_own_case(item, reviewer):
         raise PermissionDenied
     if item.state != State.ACTING:

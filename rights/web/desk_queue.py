@@ -101,7 +101,7 @@ def show_queue(request: HttpRequest) -> HttpResponse:
                 "title": _("All requests of one person") if person else _view_names()[view],
                 "count": total,
                 "order": _order_words(view, person=person),
-                "by_urgency": person is None and view not in {"closed", "unproved"},
+                "by_urgency": person is None and view not in {"closed", "unproved", "messages"},
                 "sentence": _urgency(late=late, today=today) if total <= QUEUE_PAGE else "",
             },
             "views": _rail(view=view, kind=kind, kinds=kinds, person=person, reviewer=reviewer),
@@ -128,13 +128,14 @@ def _query_of(
 def _order_words(view: str, *, person: User | None) -> str:
     if person is not None or view == "closed":
         return _("The newest first")
-    return _("The longest waiting first") if view == "unproved" else _("The most urgent by law first")
+    return _("The longest waiting first") if view in {"unproved", "messages"} else _("The most urgent by law first")
 
 
 def _view_names() -> dict[str, str]:
     return {
         "todo": _("To decide"),
         "mine": _("Mine"),
+        "messages": _("New messages"),
         "waiting": _("Waiting for the person"),
         "unproved": _("Waiting for a proof"),
         "deferred": _("Put off"),

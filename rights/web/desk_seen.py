@@ -32,6 +32,7 @@ def _snapshot(item: Request, plan: Plan | None) -> dict[str, Any]:
             len(questions),
             sum(1 for question in questions if question.answered_at),
         ],
+        "message": str(item.unanswered_since or ""),
         "lines": _line_digests(plan) if plan else [],
         "blockers": sorted(fact.key for fact in plan.blockers) if plan else [],
         "unknown": sorted(plan.unknown) if plan else [],
@@ -66,6 +67,8 @@ def what_changed(version: str, item: Request, plan: Plan | None, data_map: DataM
         found.append(_("Somebody else has taken this case."))
     if seen["facts"] != fresh["facts"] and not found:
         found.append(_("Something was decided or answered meanwhile."))
+    if fresh["message"] and seen.get("message") != fresh["message"]:
+        found.append(_("The person has written meanwhile."))
     if plan is not None:
         found += _changed_lines(seen, fresh, data_map)
     return found

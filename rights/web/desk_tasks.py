@@ -1,7 +1,6 @@
 """Tasks of the desk: what is asked of systems that no machine can reach and of those who received data."""
 
 from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -19,6 +18,7 @@ from accounts.models import User
 from accounts.permissions import can, staff_required
 from portal.core import clock
 from rights.actions import tasks
+from rights.actions.files import FileRefused
 from rights.actions.review import CannotDecide
 from rights.datamap import Party, Text, load_live_map
 from rights.kernel.clock import local_day
@@ -26,6 +26,7 @@ from rights.models import Evidence, Handover
 from rights.queries import QUEUE_PAGE
 from rights.transitions import StaleRequest
 from rights.web import language_of_page, person_of
+from rights.web.files import read_upload, send_file
 from rights.web.keyset import read_page
 from rights.web.present_handovers import (
     VIEWS,
@@ -39,7 +40,6 @@ from rights.web.present_handovers import (
 )
 
 COUNT_BOUND = 1000
-_KEYS = {"pdf": "application/pdf", "png": "image/png", "jpg": "image/jpeg"}
 
 
 class DoneForm(forms.Form):
@@ -286,10 +286,8 @@ def evidence(request: HttpRequest, pk: UUID) -> HttpResponse:
         return _show(request, _task(pk), form=form, status=422)
     item, file = _task(pk), form.cleaned_data["file"]
     try:
-        # One byte more than is kept: what is larger is refused without being read whole.
-        content = file.read(tasks.MOST_BYTES + 1)
-        tasks.file_evidence(item, staff=person_of(request), name=file.name, content=content, now=clock.now())
-    except (CannotDecide, StaleRequest) as error:
+        tasks.file_evidence(item, staff=person_of(request), name=file.name, content=read_upload(file), now=clock.now())
+    except (CannotDecide, FileRefused, StaleRequest) as error:
         form.add_error("file", str(error))
         return _show(request, _task(pk), form=form, status=422)
     messages.success(request, _("The file was kept."))
@@ -305,9 +303,4 @@ def read_evidence(request: HttpRequest, pk: UUID) -> HttpResponse:
     case, staff = found.handover.request, person_of(request)
     if staff.pk in {case.subject_id, case.filed_by_id}:
         raise PermissionDenied
-    ending = next(ending for ending, kind in _KEYS.items() if kind == found.media_type)
-    headers: dict[str, Any] = {
-        "Content-Disposition": f'attachment; filename="evidence-{str(found.pk)[:8]}.{ending}"',
-        "Cache-Control": "no-store",
-    }
-    return HttpResponse(tasks.read_evidence(found), content_type=found.media_type, headers=headers)
+    return send_file(found)

@@ -28,12 +28,13 @@ from rights.actions.packages import live_packages
 from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import local_day
 from rights.kernel.states import Kind, State
-from rights.models import ConsentEvent, Hold, Notice, Package, Request
+from rights.models import Attachment, ConsentEvent, Hold, Notice, Package, Request
 from rights.notices import render_notice
 from rights.queries import backups_clear, open_fee, starts_clock, submitted_requests
 from rights.records import ConsentState, read_consents
 from rights.transitions import StaleRequest
 from rights.web import samples
+from rights.web.files import send_file
 from rights.web.for_others import about_request, asker_required, find_covered, followed_requests, whose
 from rights.web.present import listed_parties, present_plan
 from rights.web.present_handovers import present_passed
@@ -52,11 +53,11 @@ from rights.web.present_request import (
     present_asked,
     present_decision,
     present_events,
-    present_messages,
     present_settled_fee,
 )
 from rights.web.receipts import list_receipts
-from rights.web.unproved import find_unproved, list_unproved, show_unproved
+from rights.web.thread import MessageForm, send_message
+from rights.web.unproved import find_unproved, list_unproved, may_prove, show_unproved, thread_of
 
 DISPLAY_AGE = 365 * 24 * 3600
 
@@ -108,7 +109,14 @@ def request_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _show_request(request, find_covered(request, pk), form=AnswerForm())
 
 
-def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, status: int = 200) -> HttpResponse:
+def _show_request(
+    request: HttpRequest,
+    item: Request,
+    *,
+    form: AnswerForm,
+    message_form: MessageForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
     plan = latest_plan(item)
     case = follow_case(item, data_map, language=language, now=now)
@@ -146,7 +154,7 @@ def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, stat
         "plan": planned if planned and (planned.total or planned.unknown or planned.asked) else None,
         "decision": present_decision(item, language=language),
         "events": present_events(item, user=_me(request), data_map=data_map, language=language),
-        "messages_thread": present_messages(item, user=_me(request)),
+        "thread": thread_of(request, item, form=message_form),
         "about": about_request(request, item),
         "withdraw_url": reverse("rights:withdraw", args=[item.pk]) if case.can_withdraw else "",
         "receipt_url": reverse("rights:receipt", args=[item.pk]),
@@ -195,6 +203,37 @@ def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
             review.answer(item, text=form.cleaned_data["answer"], actor=_me(request), now=clock.now())
             messages.success(request, _("Your answer has arrived. The clock goes on."))
     return redirect("rights:request", pk)
+
+
+@asker_required
+@require_POST
+def post_message(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What the person writes to staff; sent twice it is one message. One that is not taken stays on the page."""
+    item = _find_written(request, pk)
+    if form := send_message(request, item, now=clock.now()):
+        if item.lacks_proof:
+            return show_unproved(request, item, message_form=form, status=422)
+        return _show_request(request, item, form=AnswerForm(), message_form=form, status=422)
+    messages.success(request, _("Your message was sent. We tell you when there is an answer."))
+    return redirect(f"{reverse('rights:request', args=[pk])}#messages")
+
+
+@asker_required
+@never_cache
+@require_safe
+def attachment(request: HttpRequest, pk: UUID, file: UUID) -> HttpResponse:
+    """A file of a message, for those who follow the request."""
+    return send_file(get_object_or_404(Attachment, pk=file, message__request=_find_written(request, pk)))
+
+
+def _find_written(request: HttpRequest, pk: UUID) -> Request:
+    """A request whose messages are the signed-in person's to read and to write."""
+    unproved = find_unproved(request, pk)
+    if unproved is None:
+        return find_covered(request, pk)
+    if not may_prove(request, unproved):
+        raise Http404
+    return unproved
 
 
 @asker_required

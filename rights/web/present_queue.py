@@ -38,6 +38,7 @@ class QueueRow:
     rolled_due: date | None
     since: str
     matter: str
+    message: bool
     person: str
     stuck: str
     seen: str
@@ -100,6 +101,7 @@ def _present_row(
         rolled_due=runs.rolled if runs else None,
         since=_since(request),
         matter=matter_of_case(request, data_map),
+        message=request.unanswered_since is not None,
         person=request.subject.masked_name,
         stuck=where_stuck(request, data_map=data_map, steps=steps),
         seen="ok" if seen else "un",

@@ -317,9 +317,11 @@ HIDDEN = frozenset(
         "supplement_late",
         "evidence",
         "told_again",
+        "message",
+        "message_read",
     }
 )
-"""What staff do among themselves; a person is told what comes of it."""
+"""What staff do among themselves, of which a person is told what comes; and messages, which stand in their thread."""
 
 
 def present_events(request: Request, *, user: User, data_map: DataMap, language: str) -> list[Told]:
@@ -566,14 +568,3 @@ _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
     "confirmed": _passed_on,
     "returned": _passed_on,
 }
-
-
-def present_messages(request: Request, *, user: User) -> list[Told]:
-    """Questions that were answered, with their answers, newest first; the open one stands on the page by itself."""
-    mine = "you" if user.pk == request.subject_id else ""
-    told = []
-    for question in request.questions.exclude(answered_at=None).order_by("-answered_at"):
-        if question.answered_at:
-            told.append(Told(question.answered_at, question.answer, who=mine))
-        told.append(Told(question.asked_at, question.text, who="staff"))
-    return told

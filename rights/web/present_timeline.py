@@ -114,7 +114,7 @@ def present_events(request: Request, data_map: DataMap) -> list[EventRow]:
     answers = {question.answered_at: question for question in request.questions.all() if question.answered_at}
     decisions = {decision.decided_at: decision for decision in request.decisions.all()}
     rows: list[EventRow] = []
-    for event in request.events.select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN]:
+    for event in request.events.exclude(kind="message").select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN]:
         text = event_words(event, data_map)
         if event.kind == "asked" and event.at in questions:
             if questions[event.at].missing:
@@ -179,6 +179,7 @@ def event_words(event: Event, data_map: DataMap) -> str:
         "handover_late": _("no answer in time"),
         "supplement_late": _("a part of the package is missing past its date"),
         "evidence": _("filed evidence"),
+        "message_read": _("noted that a message needs no answer"),
         "taken_back": _("taken back by the person"),
         "disowned": _("stopped at the other contact, as not filed by the person"),
         "undone": _("took the decision back"),

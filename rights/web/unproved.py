@@ -20,7 +20,7 @@ from accounts.authority import NoAuthority, require_authority
 from accounts.models import Authority, User
 from accounts.permissions import subject_required
 from portal.core import clock
-from rights.actions.submit import CannotSubmit, closes_on, start_draft, submit
+from rights.actions.submit import ONLINE, CannotSubmit, closes_on, start_draft, submit
 from rights.datamap import load_live_map
 from rights.kernel.clock import local_day
 from rights.kernel.decisions import reason
@@ -30,6 +30,7 @@ from rights.queries import limit_of
 from rights.templatetags.look import limit_text
 from rights.web import language_of_page, person_of
 from rights.web.present import title_of
+from rights.web.thread import MessageForm, Thread, present_thread
 from rights.wording import cite
 
 OFFERED = (Kind.ACCESS, Kind.DELETION)
@@ -109,12 +110,33 @@ def _until(item: Request) -> date | None:
     return closes_on(item.received_at) if item.received_at else None
 
 
-def show_unproved(request: HttpRequest, item: Request) -> HttpResponse:
+def may_prove(request: HttpRequest, item: Request) -> bool:
+    """Whether the proof is the signed-in person's to bring, so that they write to staff about it."""
+    return person_of(request).pk == (item.filed_by_id if item.channel == ONLINE else item.subject_id)
+
+
+def thread_of(request: HttpRequest, item: Request, *, form: MessageForm | None = None) -> Thread:
+    return present_thread(
+        item,
+        viewer=person_of(request),
+        url=reverse("rights:message", args=[item.pk]),
+        file_url=lambda file: reverse("rights:attachment", args=[item.pk, file.pk]),
+        form=form,
+        writes=True,
+        before=request.GET.get("before", ""),
+        now=clock.now(),
+    )
+
+
+def show_unproved(
+    request: HttpRequest, item: Request, *, message_form: MessageForm | None = None, status: int = 200
+) -> HttpResponse:
     # That of the day on which it is proved; as far as is known today.
     limit = limit_of(Kind(item.kind), on=local_day(clock.now()))
     context = {
         "case": present_unproved(request, item),
         "limit": limit_text(limit.days, working=limit.working_days),
+        "thread": thread_of(request, item, form=message_form) if may_prove(request, item) else None,
         "withdraw_url": "" if item.state == State.CLOSED else reverse("rights:withdraw", args=[item.pk]),
     }
-    return render(request, "subject/unproved.html", context)
+    return render(request, "subject/unproved.html", context, status=status)

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from rights.web import desk, desk_extras, desk_queue, desk_systems, desk_tasks
+from rights.web import desk, desk_extras, desk_queue, desk_systems, desk_tasks, desk_thread
 
 app_name = "desk"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -17,6 +17,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("cases/<uuid:pk>/fee/waive/", desk_extras.waive_fee, name="waive_fee"),
     path("cases/<uuid:pk>/proof/", desk_extras.confirm_proof, name="confirm_proof"),
     path("cases/<uuid:pk>/package/revoke/", desk_extras.revoke_package, name="revoke_package"),
+    path("cases/<uuid:pk>/messages/", desk_thread.post_message, name="message"),
+    path("cases/<uuid:pk>/messages/read/", desk_thread.settle, name="settle"),
+    path("cases/<uuid:pk>/files/<uuid:file>/", desk_thread.read_attachment, name="attachment"),
     path("tasks/", desk_tasks.show_tasks, name="tasks"),
     path("tasks/<uuid:pk>/", desk_tasks.task, name="task"),
     path("tasks/<uuid:pk>/claim/", desk_tasks.claim, name="task_claim"),

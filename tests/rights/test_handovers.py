@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 
 from portal.core import ledger
 from rights.actions import gates, handovers, tasks
 from rights.actions.datamap import store_documents
+from rights.actions.files import MB, FileRefused, read_file
 from rights.actions.handovers import take_callback
 from rights.actions.review import CannotDecide, retry_step
 from rights.connectors.base import Answer, Outcome
@@ -130,14 +132,14 @@ def test_evidence_lies_sealed_and_is_read_back_whole(shop: Shop, archived: Reque
     assert b"%PDF" not in bytes(raw)
     assert b"JVBERi" not in bytes(raw)  # the same in base64
     read = Evidence.objects.get(pk=filed.pk)
-    assert (tasks.read_evidence(read), read.media_type) == (PDF, "application/pdf")
+    assert (read_file(read), read.media_type) == (PDF, "application/pdf")
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         pytest.param(b"MZ\x90 a program", "PDF", id="another type, whatever its name says"),
-        pytest.param(PDF + b"." * tasks.MOST_BYTES, "MB", id="too large"),
+        pytest.param(PDF + b"." * settings.FILE_MB * MB, "MB", id="too large"),
     ],
 )
 def test_evidence_of_another_type_or_too_large_is_refused(
@@ -146,7 +148,7 @@ def test_evidence_of_another_type_or_too_large_is_refused(
     task = of(archived, "archive")
     tasks.claim_task(task, staff=shop.reviewer)
     task.refresh_from_db()
-    with pytest.raises(CannotDecide, match=words):
+    with pytest.raises(FileRefused, match=words):
         tasks.file_evidence(task, staff=shop.reviewer, name="shredded.pdf", content=content, now=LATER)
     assert not Evidence.objects.exists()
 
