@@ -172,6 +172,10 @@ def due_if_any(request: Request, *, now: datetime, calendar: Calendar | None = N
     return due_of(request, now=now, calendar=calendar) if request.started_on else None
 
 
+def unread_breaches(user: User) -> QuerySet[Notice]:
+    return Notice.objects.filter(user=user, kind="breach", read_at=None).order_by("-created_at", "-id")
+
+
 def submitted_requests(user: User) -> QuerySet[Request]:
     """A person's requests that were filed and proved, newest first: for them or by them."""
     return (
