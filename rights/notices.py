@@ -3,9 +3,11 @@
 A notice is written in the transaction of the fact it tells; a worker sends it afterwards, once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from uuid import UUID
 
 from accounts.models import User
 from rights.models import Notice, Request
@@ -318,6 +320,22 @@ TEMPLATES: dict[str, Template] = {
         "Please import the days off and make-up working days of {year}. Until then limits in working days count as "
         "calendar days.",
     ),
+    "breach": Template(
+        "你的个人信息发生了安全事件（{reference}）",
+        "发生了什么：{happened_zh}\n涉及哪些信息：{data_zh}\n我们做了什么：{done_zh}\n你可以做什么：{advice_zh}\n"
+        "联系我们：{contact_zh}",
+        "An incident has affected your personal data ({reference})",
+        "What happened: {happened_en}\nWhich data: {data_en}\nWhat we did: {done_en}\nWhat you can do: {advice_en}\n"
+        "How to reach us: {contact_en}",
+    ),
+    "policy_changed": Template(
+        "隐私政策有新版本：{version}",
+        "新版本自 {day} 起生效。改了什么、哪些用途要重新征得你的同意，登录后在“我的同意”里可以看到。"
+        "不回答就不算同意，也不影响你使用其他服务。",
+        "The privacy policy has a new version: {version}",
+        "It applies from {day}. Sign in and open your consents to see what changed and for which uses we need your "
+        "consent again. Not to answer is not to agree, and your services go on.",
+    ),
     "due_soon": Template(
         "案件 {reference} 将于 {due} 到期",
         "请尽快处理。",
@@ -358,6 +376,24 @@ def notify(
         ],
         ignore_conflicts=True,
     )
+
+
+def notify_each(
+    users: Iterable[UUID], *, kind: str, params: Mapping[str, str], once: str, now: datetime, page: int = 2000
+) -> int:
+    """The same to many, each once; how many people they were. An unknown kind raises KeyError."""
+    TEMPLATES[kind]
+    told, ids = 0, iter(users)
+    while some := list(islice(ids, page)):
+        Notice.objects.bulk_create(
+            [
+                Notice(user_id=pk, kind=kind, dedupe=f"{kind}:{pk}:{once}", params=dict(params), created_at=now)
+                for pk in some
+            ],
+            ignore_conflicts=True,
+        )
+        told += len(some)
+    return told
 
 
 def render_notice(notice: Notice, language: str) -> tuple[str, str]:

@@ -180,6 +180,10 @@ def last_day_to_object(request: Request) -> date | None:
     return clock.local_day(request.closed_at) + timedelta(days=settings.APPEAL_DAYS)
 
 
+def unread_breaches(user: User) -> QuerySet[Notice]:
+    return Notice.objects.filter(user=user, kind="breach", read_at=None).order_by("-created_at", "-id")
+
+
 def submitted_requests(user: User) -> QuerySet[Request]:
     """A person's requests that were filed and proved, newest first: for them or by them."""
     return (

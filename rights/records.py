@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Any, TypeVar
 
 import structlog
@@ -14,7 +14,7 @@ from rights.blockers import read_relationships
 from rights.connectors.base import ConnectorError, Seed, Snapshot
 from rights.connectors.registry import open_snapshot
 from rights.datamap import DataMap, load_live_map
-from rights.kernel.clock import local_day
+from rights.kernel.clock import SHANGHAI, local_day
 from rights.kernel.states import Kind
 from rights.planning import ANSWER_SECONDS, Matter, make_plan
 from rights.queries import active_rules
@@ -38,10 +38,12 @@ class Present:
 
 @dataclass(frozen=True)
 class ConsentState:
-    """Whether a purpose is agreed to now. A person without a row never agreed to it: not listed at all."""
+    """Whether a purpose is agreed to now, and since when where the system says so. A person without a row never agreed
+    to it: not listed at all."""
 
     purpose: str
     given: bool
+    since: datetime | None = None
 
 
 def read_present(
@@ -79,13 +81,16 @@ def read_consents(
         for consent in consents:
             if data_map.collections[consent.collection].system != system:
                 continue
-            columns = [*consent.match, *consent.given]
+            dated = [consent.since] if consent.since else []
+            columns = [*consent.match, *consent.given, *dated]
             rows: list[dict[str, Any]] = [
                 dict(zip(columns, row, strict=True)) for row in snapshot.read_values(consent.collection, columns)
             ]
             mine = [row for row in rows if _meets(row, consent.match)]
             if mine:
-                found.append(ConsentState(consent.key, any(_meets(row, consent.given) for row in mine)))
+                given = [row for row in mine if _meets(row, consent.given)]
+                days = [_as_moment(row[name]) for row in given or mine for name in dated if row[name]]
+                found.append(ConsentState(consent.key, bool(given), max(days, default=None)))
         return found
 
     systems = dict.fromkeys(data_map.collections[consent.collection].system for consent in consents)
@@ -118,6 +123,13 @@ def warm_systems(*, now: datetime) -> None:
         log.warning("warm_failed", reason=type(error).__name__)
     finally:
         connection.close()
+
+
+def _as_moment(value: date | datetime) -> datetime:
+    """A day begins at midnight, and a moment without a zone is one of Shanghai."""
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    return value if value.tzinfo else value.replace(tzinfo=SHANGHAI)
 
 
 def _meets(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from uuid import UUID
 from celery import shared_task
 
 from portal.core import clock
-from rights.actions import fulfil, watch
+from rights.actions import consents, fulfil, watch
 from rights.models import Request
 from rights.transitions import ADVANCE, wake_worker
 
@@ -20,6 +20,12 @@ def advance(request_id: str) -> None:
 def tick() -> dict[str, int]:
     """What beat asks for: find what is due and wake a worker for each."""
     return watch.tick(now=clock.now(), dispatch=_hand_over)
+
+
+@shared_task(name=consents.SETTLE)
+def settle_consents(user_id: str) -> None:
+    """Carry what one person said to whoever has to know."""
+    consents.settle(user=UUID(user_id), now=clock.now())
 
 
 def _hand_over(request: Request) -> None:

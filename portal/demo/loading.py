@@ -15,9 +15,11 @@ from accounts.totp import enrol
 from portal.demo.accounts import AUTHORITIES, DEMO_ACCOUNTS, DemoAccount
 from portal.demo.systems import Loaded, create_systems, load_systems
 from rights.actions.datamap import load_map
+from rights.actions.publishing import publish_policy, read_policy
 from rights.kernel.clock import local_day
 
 DATAMAP_DIR = Path(__file__).parent / "datamap"
+POLICIES_DIR = Path(__file__).parent / "policies"
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ def load_demo(*, admin_url: str, prefix: str, data_dir: Path, people: int, now: 
     """Load what is missing. Raises `DemoError` where the server does not let us."""
     addresses = create_systems(admin_url=admin_url, prefix=prefix, data_dir=data_dir)
     systems = load_systems(addresses=addresses, people=people, today=local_day(now))
-    accounts = load_accounts(now=now)
     changed = load_map(folder=DATAMAP_DIR, name="demo", now=now)
+    for file in sorted(POLICIES_DIR.glob("*.yml")):
+        publish_policy(read_policy(file.read_text(encoding="utf-8")), by=None, now=now)
+    accounts = load_accounts(now=now)
     return LoadedDemo(accounts=accounts, map_changed=changed, systems=tuple(systems))
 
 

@@ -169,7 +169,13 @@ def _ended_policies(book: Book, who: Person, today: date) -> None:
 
 def _micoin(book: Book, who: Person, today: date) -> None:
     opened = years_before(today, 3)
-    profile = add_profile(book, who, opened=opened, granted=("recommendation", "marketing_push", "statistics"))
+    profile = add_profile(
+        book,
+        who,
+        opened=opened,
+        granted=("recommendation", "marketing_push", "statistics"),
+        refused=("marketing_mail",),
+    )
     add_behaviour(book, profile, days=(today - timedelta(days=number + 1) for number in range(60)))
     _push_token(book, profile, who, opened)
     account = book.add("micoin.account", account_no=who.account_no, balance=320, opened_on=opened, closed_on=None)
@@ -411,6 +417,7 @@ def _everything_else(book: Book, who: Person, today: date) -> None:
             "recommendation", "statistics", "face", "fingerprint", "health", "contacts", "points", "sharing_duiba",
             "mi_card", "marketing_sms",
         ),
+        refused=("marketing_mail",),
     )  # fmt: skip
     add_real_name(book, who, verified=opened)
     _platform_extras(book, who, profile, today)

@@ -20,7 +20,7 @@ from django.db.models import F, Sum
 
 from portal.core.wake import at_work
 from rights.actions import gates
-from rights.actions.handovers import attend, tell_recipients
+from rights.actions.handovers import NAMING, attend, tell_recipients
 from rights.actions.steps import make_steps, release_matter, run_step, steps_in_order
 from rights.actions.submit import defer, route, stated_matter
 from rights.actions.work import LEASE, READ_AGAIN_SECONDS, LostLease, Postponed, Stopped, Work
@@ -316,8 +316,10 @@ def closing_keys(request: Request, *, plan: Plan | None, data_map: DataMap) -> l
         case Kind.CANCELLATION:
             return ["OK.CANCELLED", *(["OK.FORFEIT_CONFIRMED"] if request.details.get("forfeits") else [])]
         case Kind.WITHDRAWAL:
-            stated = [data_map.consents[key] for key in request.details["purposes"] if key in data_map.consents]
+            stated = [data_map.consents[key] for key in request.details.get("purposes", ()) if key in data_map.consents]
             found = dict.fromkeys(_withdrawn_key(item, plan=plan, data_map=data_map) for item in stated)
+            if request.details.get("recipients"):
+                found["OK.SHARING_STOPPED"] = None
             if plan and any(line.key == "WITHDRAW.CONTRACT" for line in plan.of(Fate.KEEP)):
                 found["WITHDRAW.CONTRACT"] = None
             return list(found) if len(found) == 1 else list(dict.fromkeys(["OK.CONSENT_WITHDRAWN", *found]))
@@ -339,7 +341,7 @@ def _withdrawn_key(consent: Consent, *, plan: Plan | None, data_map: DataMap) ->
 def _recipients(request: Request) -> list[dict[str, str]]:
     """Who has to be told that a consent was withdrawn, each once."""
     found: list[dict[str, str]] = []
-    for step in request.steps.filter(verb="consent").order_by("round", "ordinal"):
+    for step in request.steps.filter(verb__in=NAMING).order_by("round", "ordinal"):
         found += [name for name in step.params.get("recipients", ()) if name not in found]
     return found
 

@@ -45,7 +45,16 @@ SOONEST_LOOK, LATEST_LOOK = timedelta(minutes=1), timedelta(hours=6)
 """Between looks at a request that a partner has taken: a quarter of the time that it has had it."""
 PAGE = 500
 OPEN = (Handover.State.READY, Handover.State.SENT)
-ACT_OF_VERB = {"erase": "erase", "mask": "erase", "release": "erase", "correct": "correct", "consent": "stop"}
+ACT_OF_VERB = {
+    "erase": "erase",
+    "mask": "erase",
+    "release": "erase",
+    "correct": "correct",
+    "consent": "stop",
+    "stop": "stop",
+}
+NAMING = {"consent", "stop"}
+"""Verbs of steps that name themselves who is to be told, whatever was done."""
 
 
 # --- systems that are asked
@@ -98,7 +107,7 @@ def tell_recipients(request: Request, *, now: datetime, released: Iterable[str] 
     touched: dict[tuple[str, str], set[str]] = {}
     parties: dict[str, Party] = {}
     for step, act in acts:
-        if step.done or step.verb == "consent":
+        if step.done or step.verb in NAMING:
             _collect(step.collection, act, _names_of(step, data_map), data_map, touched, parties)
     for collection in released:
         _collect(collection, "erase", _names_in(collection, data_map), data_map, touched, parties)
@@ -133,7 +142,7 @@ def _collect(
 
 def _names_of(step: Step, data_map: DataMap) -> list[Party]:
     """Of a withdrawal those whom the step names, as they receive what rests on the consent; else the collection's."""
-    if step.verb != "consent":
+    if step.verb not in NAMING:
         return _names_in(step.collection, data_map)
     named = {(name["zh"], name["en"]) for name in step.params.get("recipients", ())}
     everybody = dict.fromkeys(name for item in data_map.collections.values() for name in item.recipients)

@@ -23,6 +23,7 @@ from rights.actions.vaults import destroy_if_empty, open_vault, vault_of
 from rights.actions.work import BY_HAND, LEASE, LOOK_AGAIN, Postponed, Work, open_working
 from rights.connectors.base import Connector, HeldGroup, Key, Policy, Refused, Seed, Unavailable
 from rights.connectors.registry import add_links, connect
+from rights.consents import list_recipients, recipient_key
 from rights.datamap import DataMap
 from rights.kernel.clock import local_day
 from rights.kernel.plan import GOING, Fate, Plan
@@ -98,6 +99,11 @@ def make_steps(
                     purpose=purpose,
                     recipients=recipients_of(purpose, plan=plan, data_map=data_map),
                 )
+            for received in list_recipients(data_map):
+                if received.party.key in (request.details.get("recipients") or ()):
+                    name = received.party.name
+                    for item in received.refusable:
+                        add("stop", item.key, recipient=received.party.key, recipients=[{"zh": name.zh, "en": name.en}])
         case Kind.CANCELLATION:
             closing = closing_entities(matter, data_map)
             for item in data_map.collections.values():
@@ -146,6 +152,7 @@ def run_step(work: Work) -> int:
         "supplement": _pack,
         "correct": _correct,
         "consent": _withdraw_consent,
+        "stop": _stop_sharing,
         "close": _close,
         "erase": erase,
         "mask": erase,
@@ -496,6 +503,8 @@ def _change(
 
 def _withdraw_consent(work: Work) -> int:
     consent = work.data_map.consents[work.step.params["purpose"]]
+    if ConsentEvent.objects.filter(request=work.request, purpose=consent.key).exists():
+        return 0  # an earlier round ended it, and the person may have agreed again since
     connector = connect(work.step.system, work.data_map)
     rows = connector.set_fields(
         add_links(work.matter.seed(now=work.now), system=work.step.system, data_map=work.data_map),
@@ -504,10 +513,25 @@ def _withdraw_consent(work: Work) -> int:
         values=consent.withdraw,
         now=work.now,
     )
-    ConsentEvent.objects.get_or_create(
-        user=work.request.subject, purpose=consent.key, given=False, request=work.request, defaults={"at": work.now}
-    )
+    record_ended(consent.key, request=work.request, now=work.now)
     return rows
+
+
+def _stop_sharing(work: Work) -> int:
+    """Nothing changes in the system: the register says from now on that the recipient may not be given anything."""
+    record_ended(recipient_key(work.step.params["recipient"]), request=work.request, now=work.now)
+    return 0
+
+
+def record_ended(purpose: str, *, request: Request, now: datetime) -> None:
+    """Once, also when the step is done again."""
+    ConsentEvent.objects.get_or_create(
+        user=request.subject,
+        purpose=purpose,
+        given=False,
+        request=request,
+        defaults={"at": now, "settled_at": now, "source": request.details.get("source", ConsentEvent.Source.PORTAL)},
+    )
 
 
 def _close(work: Work) -> int:

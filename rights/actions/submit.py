@@ -31,7 +31,7 @@ from rights.queries import active_rules, due_of, limit_of, policy_in_force, revi
 from rights.transitions import move
 
 ONLINE = "online"
-CHANGING = ("erase", "mask", "correct", "consent", "close", "release")
+CHANGING = ("erase", "mask", "correct", "consent", "stop", "close", "release")
 """Steps after which a copy of a person's data is no longer the one they were given."""
 CHILD_FIRST = 1
 """Before every case of its day and earlier days, behind those that are late."""
@@ -237,7 +237,7 @@ def require_complete(request: Request) -> None:
     match Kind(request.kind):
         case Kind.CORRECTION if not details.get("items"):
             raise CannotSubmit(_("Choose at least one thing to correct."))
-        case Kind.WITHDRAWAL if not details.get("purposes"):
+        case Kind.WITHDRAWAL if not (details.get("purposes") or details.get("recipients")):
             raise CannotSubmit(_("Choose at least one consent to withdraw."))
         case Kind.CANCELLATION if not details.get("entities"):
             raise CannotSubmit(_("Choose the service to cancel."))
@@ -357,7 +357,8 @@ def _what_it_is_about(request: Request) -> tuple[frozenset[str], ...]:
     """Companies, purposes and values to correct, by name: a correction of the same field is the same request."""
     details: Mapping[str, Any] = request.details
     corrected = [item["correction"] for item in details.get("items") or ()]
-    return tuple(frozenset(names or ()) for names in (details.get("entities"), details.get("purposes"), corrected))
+    named = (details.get("entities"), details.get("purposes"), details.get("recipients"), corrected)
+    return tuple(frozenset(names or ()) for names in named)
 
 
 def needs_evidence(request: Request) -> bool:

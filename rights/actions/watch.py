@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from accounts.models import User
 from portal.core import ledger, outbox
 from portal.core.models import beat
-from rights.actions import exceptions, retention
+from rights.actions import consents, exceptions, retention
 from rights.actions.fees import lapse_fees
 from rights.actions.handovers import watch_handovers
 from rights.actions.hold import report_orphans, schedule_releases
@@ -54,6 +54,7 @@ def tick(*, now: datetime, dispatch: Callable[[Request], None]) -> dict[str, int
         "fees": lambda: lapse_fees(now=now),
         "handed": lambda: watch_handovers(dispatch, now=now),
         "advanced": lambda: _dispatch_due(dispatch, now=now),
+        "agreed": lambda: consents.settle(now=now),
         "sent": lambda: send_notices(now=now),
         "expired": lambda: expire_packages(now=now) + sweep_files(),
         "kept_up": lambda: keep_up(now=now),

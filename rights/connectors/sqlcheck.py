@@ -332,7 +332,7 @@ class _Checker:
                 where = f"entities.{entity.key}.relationship"
                 yield where, entity.relationship.collection, _triples(entity.relationship.when)
         for consent in self.map.consents.values():
-            for part in ("match", "given", "withdraw"):
+            for part in ("match", "given", "give", "withdraw"):
                 values = [(name, "set", value) for name, value in getattr(consent, part).items()]
                 yield f"consents.{consent.key}.{part}", consent.collection, values
 

@@ -36,7 +36,7 @@ def needed_rights(item: Collection, data_map: DataMap, live: LiveSchema) -> Righ
     for correction in data_map.corrections.values():
         change |= {column for collection, column in correction.fields if collection == item.key}
     for consent in data_map.consents.values():
-        change |= {*consent.withdraw, *consent.given} if consent.collection == item.key else set()
+        change |= {*consent.withdraw, *consent.give} if consent.collection == item.key else set()
     # Where a role is shown only what it has a right on, the map has to be believed.
     known = set(table.columns) if table and live.shows_all else read | change
     return Rights(frozenset(read & known), frozenset(change & known), is_erased_by_delete(item))

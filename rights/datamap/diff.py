@@ -17,13 +17,14 @@ _SECTIONS = (
     "asked",
     "recipients",
     "entities",
+    "permissions",
 )
 _WHATS = ("removed", "changed", "added")
 _WEIGHTY = (
     "system", "schema", "entity", "classes", "trigger", "mask", "restrict", "register", "flag", "while_relationship",
     "consent", "legal_basis", "shared_goes_to_person", "confidential", "third_party", "anonymised", "derived",
     "key_fields", "cutoff", "close", "condition", "entities", "blocks", "cancel", "when", "collection", "match",
-    "given", "withdraw", "immediate", "relationship", "backup_days", "fields",
+    "given", "withdraw", "give", "signal", "immediate", "relationship", "backup_days", "fields",
 )  # fmt: skip
 
 

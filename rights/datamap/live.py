@@ -52,5 +52,6 @@ def join_maps(maps: Sequence[DataMap]) -> DataMap:
         corrections=corrections,
         asked={key: value for item in maps for key, value in item.asked.items()},
         recipients={key: value for item in maps for key, value in item.recipients.items()},
+        permissions={key: value for item in maps for key, value in item.permissions.items()},
         unplanned=tuple(unplanned for item in maps for unplanned in item.unplanned),
     )

@@ -27,6 +27,7 @@ from rights.datamap.values import (
     Mask,
     Mentioned,
     Party,
+    Permission,
     Predicate,
     System,
     Text,
@@ -102,6 +103,7 @@ class _Parser:
             unplanned=datasets.explain_unplanned(self.sources, collections, systems),
             asked=asked,
             recipients=recipients,
+            permissions=self._each("permissions", _permission),
         )
         self._require_consents(parsed)
         if is_whole:
@@ -393,8 +395,9 @@ class _Parser:
 
     def _consent(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Consent:
         collection = self._known(Condition(body["in"], ()), collections).collection
-        for name in ("match", "given", "withdraw"):
+        for name in ("match", "given", "give", "withdraw"):
             self._require_fields(name, collection, body.get(name) or {}, collections)
+        self._require_fields("since", collection, [body["since"]] if "since" in body else [], collections)
         return Consent(
             key=key,
             label=_as_text(body["label"]),
@@ -405,6 +408,9 @@ class _Parser:
             given=dict(body["given"]),
             withdraw=dict(body["withdraw"]),
             immediate=body.get("immediate", False),
+            give=dict(body.get("give") or body["given"]),
+            since=body.get("since", ""),
+            signal=body.get("signal", ""),
         )
 
     def _correction(self, key: str, body: Mapping[str, Any], collections: Mapping[str, Collection]) -> Correction:
@@ -493,6 +499,11 @@ def _split_trigger(stated: str | None) -> tuple[str | None, str | None]:
 
 def _as_text(value: Any) -> Text:
     return Text(value, value) if isinstance(value, str) else Text(value["zh"], value["en"])
+
+
+def _permission(key: str, body: Mapping[str, Any]) -> Permission:
+    texts = {name: _as_text(body[name]) for name in ("label", "why", "used_by", "without")}
+    return Permission(key=key, names={name: _as_text(text) for name, text in body["names"].items()}, **texts)
 
 
 def _party(key: str, body: Mapping[str, Any], *, name: Any, acts: tuple[str, ...]) -> Party:

@@ -155,6 +155,8 @@ def _consents(consents: tuple[Consent, ...]) -> Iterator[Wrong]:
         where = f"consents.{consent.key}"
         if all(consent.withdraw.get(name, value) == value for name, value in consent.given.items()):
             yield f"{where}.withdraw", "leaves it given.", "Write another value to a field of given."
+        if any(consent.give.get(name) != value for name, value in consent.given.items()):
+            yield f"{where}.give", "does not make it given.", "Write all the values of given."
         for name, value in consent.match.items():
             if consent.withdraw.get(name, value) != value:
                 yield f"{where}.withdraw", f"changes {name}, by which its row is found.", f"Leave {name} out."

@@ -301,7 +301,11 @@ class Blocker:
 
 @dataclass(frozen=True)
 class Consent:
-    """A purpose that rests on consent; the flag lives in the rows of `collection` that meet `match`."""
+    """A purpose that rests on consent; the flag lives in the rows of `collection` that meet `match`.
+
+    `give` and `withdraw` are what giving and taking back write, `since` the field that dates the flag. `signal`: what a
+    browser's Global Privacy Control ends, withdraw (the consent) or sharing (that its recipients receive anything).
+    """
 
     key: str
     label: Text
@@ -312,6 +316,22 @@ class Consent:
     given: Mapping[str, Any]
     withdraw: Mapping[str, Any]
     immediate: bool = False
+    give: Mapping[str, Any] = field(default_factory=dict)
+    since: str = ""
+    signal: str = ""
+
+
+@dataclass(frozen=True)
+class Permission:
+    """A permission of a phone that the apps ask for. `names`: what each system calls it (ios, android, harmony), where
+    the app asks for it there."""
+
+    key: str
+    label: Text
+    why: Text
+    used_by: Text
+    without: Text
+    names: Mapping[str, Text]
 
 
 @dataclass(frozen=True)
@@ -350,6 +370,7 @@ class DataMap:
     unplanned: tuple[Unplanned, ...] = ()
     asked: Mapping[str, Party] = field(default_factory=dict)
     recipients: Mapping[str, Party] = field(default_factory=dict)
+    permissions: Mapping[str, Permission] = field(default_factory=dict)
 
     def recipient(self, name: Text) -> Party:
         """How the recipient of this name is told; one of whom nothing more is stated gets a letter."""

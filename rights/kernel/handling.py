@@ -121,7 +121,8 @@ def review_reasons(plan: Plan, *, kind: Kind, policy: HandlingPolicy, known: Cir
         reasons.append("DECEASED.REVIEW")
     if known.unchanged_copy:
         reasons.append("REPEAT.FEE_OR_REFUSE")
-    if known.recent > policy.repeats:
+    # Taking a consent back is as easy as giving it (PIPL art. 15), however often somebody changes their mind.
+    if known.recent > policy.repeats and kind is not Kind.WITHDRAWAL:
         reasons.append("REPEAT.ABUSE")
     return reasons
 

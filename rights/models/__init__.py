@@ -7,6 +7,7 @@ from rights.models.gates import Gate
 from rights.models.handling import Fee, PolicyVersion, Proof
 from rights.models.handovers import Evidence, Handover
 from rights.models.messages import Notice
+from rights.models.privacy import Breach, PrivacyPolicy
 from rights.models.receipts import Receipt, StatusSecret
 from rights.models.requests import Batch, Decision, Event, Move, Package, Question, Request, Step
 from rights.models.retention import (
@@ -23,6 +24,7 @@ from rights.models.thread import Attachment, Message
 __all__ = [
     "Attachment",
     "Batch",
+    "Breach",
     "CalendarYear",
     "ConsentEvent",
     "CorrectionRecord",
@@ -41,6 +43,7 @@ __all__ = [
     "Notice",
     "Package",
     "PolicyVersion",
+    "PrivacyPolicy",
     "Proof",
     "Question",
     "Receipt",

@@ -1,10 +1,10 @@
-"""What a person follows: requests and their packages, consents, notices, what is held. Each page shows its user's own
+"""What a person follows: requests and their packages, notices, what is held. Each page shows its user's own
 rows; somebody else's address is not found."""
 
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from django import forms
@@ -19,7 +19,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
-from accounts.identities import get_identities
 from accounts.models import User
 from accounts.permissions import subject_required
 from portal.core import clock
@@ -28,15 +27,14 @@ from rights.actions.packages import live_packages
 from rights.datamap import DataMap, load_live_map
 from rights.kernel.clock import local_day
 from rights.kernel.states import Kind, State
-from rights.models import Attachment, ConsentEvent, Hold, Notice, Package, Request
+from rights.models import Attachment, Hold, Notice, Package, Request
 from rights.notices import render_notice
-from rights.queries import backups_clear, open_fee, starts_clock, submitted_requests
-from rights.records import ConsentState, read_consents
+from rights.queries import backups_clear, open_fee, starts_clock
 from rights.transitions import StaleRequest
 from rights.web import samples
 from rights.web.files import send_file
 from rights.web.for_others import about_request, asker_required, find_covered, followed_requests, whose
-from rights.web.present import listed_parties, present_plan
+from rights.web.present import present_plan
 from rights.web.present_handovers import present_passed
 from rights.web.present_progress import (
     LATELY,
@@ -278,74 +276,6 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
         "code": check_code(item),
     }
     return render(request, "subject/receipt.html", context)
-
-
-# ---- consents ------------------------------------------------------------------------------------------------------
-
-
-@subject_required
-@never_cache
-@require_safe
-def consents(request: HttpRequest) -> HttpResponse:
-    user, now, data_map, language = _me(request), clock.now(), load_live_map(), _language()
-    states, unknown = read_consents(identities=get_identities(user), data_map=data_map, now=now)
-    latest: dict[str, ConsentEvent] = {}
-    for event in ConsentEvent.objects.filter(user=user).order_by("at", "id"):
-        latest[event.purpose] = event
-    open_withdrawals = submitted_requests(user).filter(subject=user, kind=Kind.WITHDRAWAL).exclude(state=State.CLOSED)
-    pending = {purpose for item in open_withdrawals for purpose in item.details.get("purposes", ())}
-    given = [state.purpose for state in states if state.given]
-    taken_back = [
-        event for purpose, event in latest.items() if not event.given and purpose not in given
-        and purpose in data_map.consents
-    ]  # fmt: skip
-    context = {
-        "given": [
-            _given_consent(key, latest.get(key), pending=key in pending, data_map=data_map, language=language)
-            for key in given
-        ],
-        "withdrawn": [
-            {**_consent_name(event.purpose, data_map, language), "withdrawn_at": event.at}
-            for event in sorted(taken_back, key=lambda event: event.at, reverse=True)
-        ],
-        "off": [_consent_name(purpose, data_map, language) for purpose in _never_given(states, latest)],
-        "unknown": [data_map.systems[key].label(language) for key in unknown],
-    }
-    return render(request, "subject/consents.html", context)
-
-
-def _never_given(states: list[ConsentState], latest: dict[str, ConsentEvent]) -> list[str]:
-    """What the systems say is off and what was not withdrawn here: refused, or ended before this portal was there."""
-    return [
-        state.purpose for state in states
-        if not state.given and not (state.purpose in latest and not latest[state.purpose].given)
-    ]  # fmt: skip
-
-
-def _consent_name(purpose: str, data_map: DataMap, language: str) -> dict[str, Any]:
-    consent = data_map.consents[purpose]
-    entity = data_map.collections[consent.collection].entity
-    return {"label": consent.label(language), "company": data_map.entities[entity].name(language)}
-
-
-def _given_consent(
-    purpose: str, event: ConsentEvent | None, *, pending: bool, data_map: DataMap, language: str
-) -> dict[str, Any]:
-    consent = data_map.consents[purpose]
-    recipients = [
-        name(language) for item in data_map.collections.values() if item.consent == purpose for name in item.recipients
-    ]
-    return {
-        **_consent_name(purpose, data_map, language),
-        "given_at": event.at if event and event.given else None,
-        "consequence": consent.consequence(language),
-        "recipients": listed_parties(recipients),
-        "kind": consent.kind,
-        "purpose": purpose,
-        "withdraw_url": reverse("rights:start", args=[Kind.WITHDRAWAL.value]),
-        "immediate": consent.immediate,
-        "pending": pending,
-    }
 
 
 # ---- notices -------------------------------------------------------------------------------------------------------

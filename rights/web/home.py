@@ -10,17 +10,16 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.identities import get_identities
-from accounts.models import User
 from accounts.permissions import subject_required
 from portal.core import clock
 from rights.actions.submit import Preview, matter_for, preview
+from rights.consents import Register, read_register
 from rights.datamap import load_live_map
 from rights.kernel.clock import local_day
 from rights.kernel.decisions import LEGAL_SECRECY
 from rights.kernel.states import OPEN_STATES, Kind
-from rights.queries import held_of
-from rights.records import read_consents
+from rights.notices import render_notice
+from rights.queries import held_of, unread_breaches
 from rights.web import language_of_page, person_of
 from rights.web.for_others import followed_requests, link, represented, whose
 from rights.web.present import CaseView, CompanyView, going_kinds, present_case, present_companies
@@ -43,6 +42,7 @@ def _show_home(request: HttpRequest) -> HttpResponse:
     user, now = person_of(request), clock.now()
     language = language_of_page()
     seen = preview(matter_for(user, kind=Kind.DELETION), now=now)
+    register = read_register(user, data_map=seen.data_map, now=now)
     companies = present_companies(seen.plan, seen.data_map, language=language, url_of=company_url)
     return render(
         request,
@@ -55,7 +55,12 @@ def _show_home(request: HttpRequest) -> HttpResponse:
             "kinds": [kind.value for kind in Kind],
             "represented": represented(user, now=now),
             "companies": companies,
-            "consents": _consents(user, seen, now=now),
+            "consents": _consents(register, seen),
+            "asks": [seen.data_map.consents[ask.purpose].label(language) for ask in register.asks],
+            "breaches": [
+                (render_notice(notice, language)[0], reverse("rights:notice", args=[notice.pk]))
+                for notice in unread_breaches(user)
+            ],
             "held": held_of(user).aggregate(total=Sum("count"))["total"] or 0,
         },
     )
@@ -111,10 +116,9 @@ def _running(request: HttpRequest, seen: Preview, *, language: str, now: datetim
     ]
 
 
-def _consents(user: User, seen: Preview, *, now: datetime) -> dict[str, int]:
+def _consents(register: Register, seen: Preview) -> dict[str, int]:
     """How many uses are agreed to, and with how many others the data that exists is shared."""
-    states, _unknown = read_consents(identities=get_identities(user), data_map=seen.data_map, now=now)
-    given = [state.purpose for state in states if state.given]
+    given = [standing for standing in register.uses.values() if standing.given]
     held = {line.collection for line in seen.plan.lines if line.count} & set(seen.data_map.collections)
     recipients = {name.zh for key in held for name in seen.data_map.collections[key].recipients}
     # A use that rests on consent can always be refused; what a service needs does not rest on consent.

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path, register_converter
 
 from rights.kernel.states import Kind
-from rights.web import asking, disowning, following, for_others, home, packages, receipts, unproved, verify
+from rights.web import asking, consents, disowning, following, for_others, home, packages, receipts, unproved, verify
 
 app_name = "rights"
 
@@ -61,7 +61,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("verify/heads/<int:old>-<int:new>.json", verify.extension, name="extension"),
     path(".well-known/did.json", verify.keys, name="keys"),
     path("status/", verify.status, name="status"),
-    path("consents/", following.consents, name="consents"),
+    path("consents/", consents.consents, name="consents"),
+    path("consents/confirm/", consents.confirm, name="consent_confirm"),
+    path("consents/end/", consents.end, name="consent_end"),
+    path("consents/give/", consents.give, name="consent_give"),
+    path("consents/answer/", consents.answer, name="consent_answer"),
+    path("consents/sharing/", consents.sharing, name="consent_sharing"),
+    path("consents/permissions/", consents.permissions, name="permissions"),
+    path("consents/policies/", consents.policies, name="policies"),
+    path(".well-known/gpc.json", consents.gpc, name="gpc"),
     path("notices/", following.notices, name="notices"),
     path("notices/<int:pk>/", following.notice, name="notice"),
     path("held/", following.held, name="held"),
