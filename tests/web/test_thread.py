@@ -296,7 +296,7 @@ def test_who_filed_for_somebody_writes_while_they_may_and_reads_no_longer_than_t
         told = set(Notice.objects.filter(request=item, kind="message").values_list("user", flat=True))
         assert told == {agent.user.pk, principal.user.pk}
         Authority.objects.filter(agent=agent.user).update(revoked_at=portal_clock.now())
-    assert write(agent, item, "还在吗").status_code == 403
+    assert write(agent, item, "还在吗").status_code == 404
     staff.post(reverse("desk:message", args=[pk]), {"text": "只告诉本人。", "once": uuid4()})
     with desk.django_as("owner"):
         assert Notice.objects.filter(request=item, kind="message", user=agent.user).count() == 1
