@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -11,11 +11,15 @@ from portal.core import keyring
 from rights.connectors.base import Key
 
 _SEAL = "rights.batch"
-_TAGS: dict[str, tuple[type, Callable[[str], Any]]] = {
-    "datetime": (datetime, datetime.fromisoformat),
-    "date": (date, date.fromisoformat),
-    "uuid": (UUID, UUID),
-    "decimal": (Decimal, Decimal),
+_MICROSECOND = timedelta(microseconds=1)
+_TAGS: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
+    "datetime": (datetime, datetime.isoformat, datetime.fromisoformat),
+    "date": (date, date.isoformat, date.fromisoformat),
+    "time": (time, time.isoformat, time.fromisoformat),
+    "microseconds": (timedelta, lambda span: str(span // _MICROSECOND), lambda text: int(text) * _MICROSECOND),
+    "uuid": (UUID, str, UUID),
+    "decimal": (Decimal, str, Decimal),
+    "bytes": (bytes, bytes.hex, bytes.fromhex),
 }
 
 
@@ -50,14 +54,15 @@ def _tagged(value: Any) -> Any:
         return value
     if isinstance(value, datetime) and value.tzinfo:
         value = value.astimezone(UTC)
-    for tag, (kind, _) in _TAGS.items():
+    for tag, (kind, write, _) in _TAGS.items():
         if isinstance(value, kind):
-            return {tag: value.isoformat() if isinstance(value, date) else str(value)}
-    return {"bytes": value.hex()} if isinstance(value, bytes) else value
+            return {tag: write(value)}
+    return value
 
 
 def _untagged(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     ((tag, text),) = value.items()
-    return bytes.fromhex(text) if tag == "bytes" else _TAGS[tag][1](text)
+    _, _, read = _TAGS[tag]
+    return read(text)

@@ -3,13 +3,14 @@
 A system asks whether a record of its own is in it before it uses that."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection
 
 from portal.core import keyring
 from rights.connectors.base import Key
+from rights.connectors.rowtext import write_clock
 from rights.models import Request, Restricted
 
 PAGE = 50_000
@@ -40,7 +41,7 @@ def _pages(digests: set[bytes]) -> Iterator[list[bytes]]:
 
 
 def is_restricted(collection: str, key: Sequence[str]) -> bool:
-    """Whether a record may only be stored. `key`: its parts in order as text, a moment in UTC."""
+    """Whether a record may only be stored. `key`: its parts in order as text (see `_part`)."""
     digests = [_digest([tuple(key)], collection=collection, version=version)[0] for version in _live()]
     with connection.cursor() as cursor:
         cursor.execute("SELECT is_restricted(%s, %s)", [collection, digests])
@@ -74,6 +75,14 @@ def _as_text(key: Key) -> bytes:
 
 
 def _part(value: Any) -> str:
-    if isinstance(value, datetime) and value.tzinfo:
-        value = value.astimezone(UTC)
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    match value:
+        case bool():
+            return str(value).lower()
+        case bytes():
+            return value.hex()
+        case timedelta():
+            return write_clock(value)
+        case datetime():
+            return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
+        case _:
+            return str(value)

@@ -49,7 +49,10 @@ class RestrictedQuery(shapes.Strict):
     collection = serializers.CharField(max_length=160, help_text="As the data map names it: dataset.collection.")
     key = serializers.ListField(
         child=serializers.CharField(max_length=200), min_length=1, max_length=16,
-        help_text="The record's key, its parts in order; a moment as 2026-11-23T02:00:00+00:00, in UTC.",
+        help_text=(
+            "The record's key, its parts in order; a moment as 2026-11-23T02:00:00+00:00, in UTC; bytes in "
+            "hexadecimal, as 00ff; true or false."
+        ),
     )  # fmt: skip
 
 

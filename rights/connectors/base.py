@@ -149,6 +149,8 @@ class Column:
 
 Form = Literal["csv", "json"]
 """How exported rows are written: CSV with a header, or a JSON object a line. Both in UTF-8."""
+BLOCK = 64 * 1024
+"""How many bytes of exported rows are handed on at once, about."""
 
 CountWriter = Callable[[Sequence[FateCount]], str]
 """What a survey says of one collection of one subject, given its counts; of none where there is nothing."""

@@ -1,17 +1,16 @@
 """The portal's own rows about a person: their account, requests, notices, consents.
 
-They are read as the person, so that row-level security holds here too, and their seals are opened. No request changes
-them: it would destroy the proof that it was kept. What becomes of them is a rule for everybody alike
-(`actions.upkeep`).
+They are read as the person, with their seals opened: row-level security limits the web role to them here too, and a
+worker, who may see everybody's, is limited by the map's edges alone. No request changes them: it would destroy the
+proof that it was kept. What becomes of them is a rule for everybody alike (`actions.upkeep`).
 """
 
-import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
+from itertools import count
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -38,17 +37,16 @@ from rights.connectors.base import (
     Subject,
     Unavailable,
 )
+from rights.connectors.rowtext import write_rows
 from rights.datamap import Collection, Condition, DataMap, Edge
 from rights.datamap.rules import Wrong
-from rights.kernel.clock import SHANGHAI
 from rights.kernel.plan import Fate
 
 ANSWER_SECONDS = 2
-BLOCK = 64 * 1024
 SHOWN = 200
 IDENTITY = "account_no"
 """How the portal knows a person; everything else hangs on their account."""
-_ALIAS = "own"
+_numbers = count(1)
 _ASKED = "SELECT found FROM find_account(%s::text[]) found"
 _SEEN = "SELECT id FROM accounts_user WHERE account_index = ANY (%s::text[])"
 _SECRETS = frozenset({"data_key", "digest", "identities", "index", "keys", "password", "salt", "secret"})
@@ -70,17 +68,19 @@ class OwnSystem:
 
     @contextmanager
     def snapshot(self, seed: Seed, *, patience: float = ANSWER_SECONDS) -> Iterator["OwnSnapshot"]:
-        # A connection of its own: the caller's speaks for somebody else, and writes while a package is read.
-        connections[_ALIAS] = connections[DEFAULT_DB_ALIAS].copy(_ALIAS)
+        # A connection of its own: the caller's speaks for somebody else, and writes while a package is read. Another
+        # snapshot of the same thread may be open too.
+        alias = f"own {next(_numbers)}"
+        connections[alias] = connections[DEFAULT_DB_ALIAS].copy(alias)
         try:
             with ExitStack() as stack:
                 with _translated():
-                    stack.enter_context(transaction.atomic(using=_ALIAS))
-                    person = _speak_for(seed.identities.get(IDENTITY, ""), patience=patience)
-                yield OwnSnapshot(self.data_map, self.system, seed, person)
+                    stack.enter_context(transaction.atomic(using=alias))
+                    person = _speak_for(seed.identities.get(IDENTITY, ""), alias=alias, patience=patience)
+                yield OwnSnapshot(self.data_map, self.system, seed, person, alias)
         finally:
-            connections[_ALIAS].close()
-            del connections[_ALIAS]
+            connections[alias].close()
+            del connections[alias]
 
     def find_obstacles(self, collection: str) -> list[str]:
         return []
@@ -131,12 +131,13 @@ class OwnSystem:
 
 @dataclass(frozen=True)
 class OwnSnapshot:
-    """`person`: whose account it is; None where nobody has it, so that there are no rows."""
+    """`person`: whose account it is; None where nobody has it, so that there are no rows. `alias`: its connection."""
 
     data_map: DataMap
     system: str
     seed: Seed
     person: UUID | None
+    alias: str
 
     def count_fates(self, policies: Mapping[str, Policy]) -> list[FateCount]:
         counts = {key: self._count(key) for key in policies}
@@ -150,17 +151,8 @@ class OwnSnapshot:
 
     def copy_rows(self, collection: str, *, redact: Sequence[str], form: Form, write: Callable[[bytes], object]) -> int:
         names = [field.attname for field in self._shown(collection, redact)]
-        block = bytearray(_line(names, form="csv") if form == "csv" else b"")
-        count = 0
-        for row in self._read(self._rows(collection).order_by("pk").values_list(*names)):
-            block += _line(row, form="csv") if form == "csv" else _line(dict(zip(names, row, strict=True)), form="json")
-            count += 1
-            if len(block) >= BLOCK:
-                write(bytes(block))
-                block.clear()
-        if block:
-            write(bytes(block))
-        return count
+        rows = self._read(self._rows(collection).order_by("pk").values_list(*names))
+        return write_rows(names, rows, form=form, write=write)
 
     def _shown(self, collection: str, redact: Sequence[str]) -> "list[models.Field[Any, Any]]":
         item = self.data_map.collections[collection]
@@ -171,7 +163,7 @@ class OwnSnapshot:
     def _rows(self, collection: str) -> "models.QuerySet[Any]":
         """The person's rows, up to the moment that bounds the request."""
         item = self.data_map.collections[collection]
-        rows = _model_of(item)._base_manager.using(_ALIAS)
+        rows = _model_of(item)._base_manager.using(self.alias)
         mine = models.Q(pk=self.person) if _is_account(item) else models.Q(pk__in=[])
         for edge in self.data_map.edges:
             if edge.target == collection:
@@ -224,17 +216,17 @@ class OwnSnapshot:
     def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Generator[list[Key], None, None]:
         yield from ()
 
-    def find_unflagged(self, policies: Mapping[str, Policy], collection: str, *, limit: int | None) -> list[Key]:
+    def find_unflagged(self, policies: Mapping[str, Policy], collection: str, *, limit: int) -> list[Key]:
         return []
 
     def stream_restricted(self, policies: Mapping[str, Policy], collection: str) -> Generator[list[Key], None, None]:
         yield from ()
 
 
-def _speak_for(account_no: str, *, patience: float) -> UUID | None:
+def _speak_for(account_no: str, *, alias: str, patience: float) -> UUID | None:
     """Begin one consistent view as the person with this account. Before this the web role sees nobody's rows."""
     digests = keyring.blind_indexes(IDENTITY, normalise(IDENTITY, account_no)) if account_no else []
-    with connections[_ALIAS].cursor() as cursor:
+    with connections[alias].cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(int(patience * 1000))])
         cursor.execute("SELECT has_function_privilege('find_account(text[])', 'EXECUTE')")
@@ -334,41 +326,6 @@ def _kind_of(field: "models.Field[Any, Any]") -> str:
     """A column's type as Table Schema names it."""
     target = field.target_field if isinstance(field, models.ForeignKey) else field
     return next((kind for known, kind in _KINDS if isinstance(target, known)), "string")
-
-
-def _line(values: Any, *, form: Form) -> bytes:
-    """A row as COPY would write it: CSV, where none is bare and an empty text quoted, or one JSON object."""
-    if form == "json":
-        return (json.dumps({name: _plain(value) for name, value in values.items()}, ensure_ascii=False) + "\n").encode()
-    return (",".join(map(_cell, values)) + "\n").encode()
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case datetime():
-            return value.astimezone(SHANGHAI).isoformat()
-        case Decimal():
-            return float(value)
-        case None | str() | bool() | int() | float() | list() | dict():
-            return value
-        case _:
-            return str(value)  # a day, an id
-
-
-def _cell(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return str(value).lower()
-        case datetime():
-            text = value.astimezone(SHANGHAI).isoformat(sep=" ")
-        case list() | dict():
-            text = json.dumps(value, ensure_ascii=False)
-        case _:
-            text = str(value)
-    quoted = not text or any(character in text for character in ',"\r\n')
-    return f'"{text.replace(chr(34), chr(34) * 2)}"' if quoted else text
 
 
 @contextmanager

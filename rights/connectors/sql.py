@@ -646,6 +646,8 @@ def _translated(system: str, dialect: Dialect) -> Iterator[None]:
         trouble = dialect.explain(error)
         if trouble.constraint:
             raise Refused(f"The system {system} refuses: constraint {trouble.constraint}.") from None
+        if trouble.late:
+            raise Unavailable(f"The system {system} did not answer in time ({trouble.code}).") from None
         if trouble.away:
             raise Unavailable(f"The system {system} cannot be reached ({trouble.code or 'no connection'}).") from None
         if trouble.read_only:
@@ -653,8 +655,6 @@ def _translated(system: str, dialect: Dialect) -> Iterator[None]:
                 f"The system {system} is read-only ({trouble.code}): name the server that takes writes, or have this"
                 " one take them from the portal's role."
             ) from None
-        if trouble.late:
-            raise Unavailable(f"The system {system} did not answer in time ({trouble.code}).") from None
         raise Refused(f"The system {system} refuses ({trouble.numbered}){trouble.remedy}.") from None
     except SQLAlchemyError as error:
         raise Refused(f"The system {system} cannot be asked: {type(error).__name__}.") from None

@@ -14,9 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
 
-from rights.connectors.base import Form
+from rights.connectors.base import BLOCK, Form
 
-BLOCK = 64 * 1024
 _FORMATS: Mapping[Form, str] = {
     "csv": "FORMAT csv, HEADER, ENCODING 'UTF8'",
     # A line as it is: JSON text has neither of these two characters, so nothing in it is ever quoted.

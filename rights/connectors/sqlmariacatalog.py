@@ -81,7 +81,7 @@ class _Reader:
             other_schemas=tuple(name for name in names if name != self.schema),
             tables=self._tables(indexes) if exists else {},
             references=self._references(indexes),
-            read_only=bool(self.connection.execute(sa.text("SELECT @@read_only")).scalar_one()),
+            read_only=self.connection.execute(sa.text("SELECT @@read_only")).scalar_one() not in (0, "0", "OFF"),
             make="mariadb",
         )
 

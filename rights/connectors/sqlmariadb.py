@@ -5,14 +5,11 @@ are joined as a table. Its equality of text may pass over a letter's case and a 
 are followed by it, but a person is only who is written exactly so.
 """
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from decimal import Decimal
-from functools import partial
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +22,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.selectable import CTE, FromClause
 
 from rights.connectors.base import Form
+from rights.connectors.rowtext import write_clock, write_rows
 from rights.connectors.sqldialect import (
     CANONICAL_INTEGER,
     CANONICAL_UUID,
@@ -46,9 +44,9 @@ from rights.connectors.sqltypes import BINARY
 from rights.datamap import Mask
 
 OLDEST = (10, 6)
-BLOCK = 64 * 1024
 FETCHED = 2_000
 """How many rows of an export are fetched at once."""
+_ZONE = timezone(timedelta(hours=8))
 _SESSION = (
     # A day is one of Shanghai; TIMESTAMP columns are told in the session's zone.
     "SET SESSION time_zone = '+08:00', "
@@ -286,22 +284,15 @@ class MariaDB:
         write: Callable[[bytes], object],
     ) -> int:
         """Row by row, as there is no COPY: fetched as a stream, so that memory stays the same."""
-        block = io.StringIO()
-        write_line = _csv_line if form == "csv" else partial(_json_line, [json.dumps(each.name) for each in columns])
-        types = [column.type for column in columns]
-        if form == "csv":
-            block.write(_csv_line([column.name for column in columns]))
-        count = 0
+        zoned = [isinstance(column.type, mysql.TIMESTAMP) for column in columns]
         with run(yield_per=FETCHED) as found:
-            for row in found:
-                block.write(write_line([_plainly(value, type_) for value, type_ in zip(row, types, strict=True)]))
-                count += 1
-                if block.tell() >= BLOCK:
-                    write(block.getvalue().encode())
-                    block = io.StringIO()
-        if block.tell():
-            write(block.getvalue().encode())
-        return count
+            rows = (list(map(_told, row, zoned)) for row in found)
+            return write_rows([column.name for column in columns], rows, form=form, write=write)
+
+
+def _told(value: Any, zoned: bool) -> Any:
+    """A TIMESTAMP is a moment, told in the session's zone; a DATETIME is what somebody's clock showed."""
+    return value.replace(tzinfo=_ZONE) if zoned and isinstance(value, datetime) else value
 
 
 def _join(statement: Changing, columns: Sequence[ColumnElement[Any]], keys: FromClause) -> Changing:
@@ -337,9 +328,20 @@ def unworkable(table: str, kind: str, engine: str | None) -> str:
 
 def settled(type_: sa.types.TypeEngine[Any], *, charset: str | None, collation: str | None) -> sa.types.TypeEngine[Any]:
     """A reflected type as it is compared and parsed."""
+    if isinstance(type_, mysql.TIME):
+        return _Span(fsp=type_.fsp)
     if isinstance(type_, sa.String) and collation:
         type_.charset, type_.collation = charset, collation  # type: ignore[attr-defined]
     return type_
+
+
+class _Span(mysql.TIME):
+    """A TIME as the span that its driver tells: as a time of day -00:30 would be 23:30, and another record's."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> None:  # type: ignore[override]
+        return None
 
 
 def _rows(connection: Connection, query: str, schema: str) -> list[Any]:
@@ -367,13 +369,7 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
-    return _clock(value) if isinstance(value, timedelta) else str(value)
-
-
-def _clock(value: timedelta) -> str:
-    """A TIME, which its driver tells as a span."""
-    seconds = int(value.total_seconds())
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return write_clock(value) if isinstance(value, timedelta) else str(value)
 
 
 def _json_rows(
@@ -432,39 +428,6 @@ def _widened(text: ColumnElement[Any]) -> ColumnElement[Any]:
 def _utf8(text: ColumnElement[Any]) -> ColumnElement[Any]:
     """The bytes of a text, whatever its column's character set."""
     return sa.cast(_widened(text), sa.BINARY)
-
-
-# --- rows as text, as COPY of PostgreSQL writes them
-
-
-def _plainly(value: Any, type_: sa.types.TypeEngine[Any]) -> Any:
-    """A value as text, a number, true, false or None."""
-    if value is None or isinstance(value, bool | int | float | Decimal | str):
-        return value
-    if isinstance(value, datetime):
-        # A TIMESTAMP is a moment, told in the session's zone; a DATETIME is what somebody's clock showed.
-        return value.isoformat() + ("+08:00" if isinstance(type_, mysql.TIMESTAMP) else "")
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, timedelta):
-        return _clock(value)
-    return ",".join(sorted(value)) if isinstance(value, set | frozenset) else str(value)
-
-
-def _csv_line(values: Sequence[Any]) -> str:
-    """An empty text is quoted, which an empty field is not."""
-    fields = []
-    for value in values:
-        text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        quoted = value == "" or any(sign in text for sign in '",\r\n')
-        fields.append('"' + text.replace('"', '""') + '"' if quoted else text)
-    return ",".join(fields) + "\n"
-
-
-def _json_line(names: Sequence[str], values: Sequence[Any]) -> str:
-    """A DECIMAL as it is: as a float it would lose digits."""
-    texts = (str(each) if isinstance(each, Decimal) else json.dumps(each, ensure_ascii=False) for each in values)
-    return "{" + ",".join(f"{name}:{text}" for name, text in zip(names, texts, strict=True)) + "}\n"
 
 
 # --- expressions
@@ -526,5 +489,9 @@ def _number_of_hex(element: number_of_hex, compiler: SQLCompiler, **kw: Any) -> 
 def _first_day(element: first_of_month, compiler: SQLCompiler, **kw: Any) -> str:
     (column,) = (compiler.process(each, **kw) for each in element.clauses)
     day = f"CAST({column} AS DATE)"
-    passed = "DAYOFYEAR" if isinstance(element, first_of_year) else "DAYOFMONTH"
-    return f"({day} - INTERVAL ({passed}({day}) - 1) DAY)"
+    # What of a day is zero is not known: 0000-00-00 and 1990-00-00 have no first day, and are left as they are.
+    if isinstance(element, first_of_year):
+        kept, rest, known = 4, "-01-01", f"MONTH({day}) + DAYOFMONTH({day})"
+    else:
+        kept, rest, known = 7, "-01", f"DAYOFMONTH({day})"
+    return f"IF({known} = 0, {day}, CAST(CONCAT(LEFT({day}, {kept}), '{rest}') AS DATE))"

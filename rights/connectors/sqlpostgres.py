@@ -16,8 +16,6 @@ from rights.connectors.base import Form
 from rights.connectors.sqldialect import CANONICAL_INTEGER, CANONICAL_UUID, Changing, Trouble
 from rights.datamap import Mask
 
-BIND_ROWS = 10_000
-"""How many rows of ours are bound as one array a column."""
 _AWAY = frozenset({"08", "53", "57"})
 """SQLSTATE classes of a server that is away, full or stopping."""
 _LATE = frozenset({"40001", "40P01", "55P03", "57014"})
@@ -84,7 +82,7 @@ class PostgreSQL:
     def explain(self, error: DBAPIError) -> Trouble:
         state = getattr(error.orig, "sqlstate", None) or ""
         constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None) or ""
-        gone = isinstance(error, OperationalError) and (not state or state[:2] in _AWAY or state in {"40001", "40P01"})
+        gone = isinstance(error, OperationalError) and (not state or state[:2] in _AWAY)
         return Trouble(
             state,
             "SQLSTATE",

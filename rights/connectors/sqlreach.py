@@ -27,8 +27,6 @@ from rights.connectors.sqltypes import BINARY, integer_range
 from rights.datamap import Edge, Predicate
 from rights.kernel.clock import SHANGHAI
 
-BIND_ROWS = 10_000
-"""How many keys of another database are bound at once."""
 BIND = "portal_"
 """Begins the names of what a statement is asked with: SQLAlchemy would take a column's own name for a value to set."""
 _OPS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
@@ -274,12 +272,8 @@ class Reach:
         return self.given({**{f"v{i}": type_ for i, type_ in enumerate(types)}, "s": sa.Boolean()}, rows)
 
     def given(self, columns: Mapping[str, sa.types.TypeEngine[Any]], rows: Sequence[tuple[Any, ...]]) -> Any:
-        """Rows of ours as a select, `BIND_ROWS` bound at once: 65,535 parameters are the wall."""
-        parts = []
-        for start in range(0, max(1, len(rows)), BIND_ROWS):
-            chunk = rows[start : start + BIND_ROWS]
-            parts.append(self.dialect.given(columns, chunk, name=self.name("g")))
-        return parts[0] if len(parts) == 1 else sa.union_all(*parts)
+        """Rows of ours as a select."""
+        return self.dialect.given(columns, rows, name=self.name("g"))
 
     # --- circles
 
@@ -312,8 +306,7 @@ class Reach:
     def _circle(self, circle: frozenset[str]) -> CTE:
         """The keys of all rows of a circle of edges, tagged by collection (`g`).
 
-        Mutual recursion is refused, so one recursive CTE walks all the circle's edges side by side; UNION lets it end
-        where the data goes round.
+        One recursive CTE walks all the circle's edges (`Dialect.go_round`), until there is nothing new.
         """
         if circle not in self._circles:
             order = sorted(circle)

@@ -179,6 +179,19 @@ def test_of_somebody_without_an_account_there_is_nothing(office: Office) -> None
             assert b"".join(written).startswith(b"id,")
 
 
+def test_two_of_them_are_read_side_by_side(office: Office) -> None:
+    """A page that shows two people's rows, or a package that is made while a plan is."""
+    found = []
+    seeds = [matter_of(office.file(name, Kind.ACCESS)).seed(now=NOW) for name in (FEW, CHEN)]
+    connector = connect("portal", office.data_map)
+    with connector.snapshot(seeds[0]) as one:
+        with connector.snapshot(seeds[1]) as other:
+            found += [each.read_values("portal.accounts_user", ["account_no"]) for each in (one, other)]
+        found.append(one.read_values("portal.accounts_user", ["account_no"]))
+    mine, theirs = ([(office.business.account(name).login,)] for name in (FEW, CHEN))
+    assert found == [mine, theirs, mine]
+
+
 def test_no_act_of_a_request_is_done_to_them(office: Office) -> None:
     connector = connect("portal", office.data_map)
     seed = matter_of(office.file(FEW, Kind.ACCESS)).seed(now=NOW)

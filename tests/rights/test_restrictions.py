@@ -1,7 +1,7 @@
 """What may only be stored (PIPL art. 47): the register that a system asks, and the flag in its own record."""
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import yaml
 from django.test import Client
 
 from portal.core import keyring
+from portal.core.clock import SHANGHAI
 from rights.actions import restrictions
 from rights.actions.datamap import store_documents
 from rights.actions.erasures import replay
@@ -88,6 +89,20 @@ def test_what_is_hard_to_erase_is_in_the_register_and_nothing_else_is(locks: Sho
     assert told == [True, True, True, False, False]
     assert not is_restricted(locks, "shop.orders", "1")
     assert Restricted.objects.filter(request=request).count() == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "asked"),
+    [
+        (b"\x00\xff", "00ff"),
+        (True, "true"),
+        (timedelta(hours=9, minutes=5), "09:05:00"),
+        (datetime(2026, 11, 23, 10, tzinfo=SHANGHAI), "2026-11-23T02:00:00+00:00"),
+    ],
+)
+def test_a_key_that_is_no_text_is_asked_about_in_words(key: object, asked: str) -> None:
+    (written,), (found,) = (restrictions.digest_keys([[(part,)]], collection="shop.visit") for part in (key, asked))
+    assert written == found
 
 
 @worker

@@ -728,3 +728,18 @@ def test_no_person_is_kept_with_the_statement_that_was_built_for_them_first(make
         del snapshot
     gc.collect()
     assert [seed() for seed in seeds] == [None, None]
+
+
+@pytest.mark.postgresql
+def test_a_statement_that_took_too_long_is_not_told_as_a_system_that_is_away(
+    make_zoo: Zoos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rights.connectors.sql.ACT_SECONDS", 0.3)
+    zoo = make_zoo(
+        "CREATE TABLE t (id int PRIMARY KEY, account text); INSERT INTO t VALUES (1, '7');",
+        {"t": {"fields": ["id", "account, is account_no"]}},
+    )
+    with psycopg.connect(zoo.url) as busy:
+        busy.execute("SELECT id FROM zoo.t FOR UPDATE")
+        with pytest.raises(Unavailable, match=r"did not answer in time \(57014\)"):
+            zoo.erase(ME)
