@@ -152,6 +152,39 @@ TEMPLATES: dict[str, Template] = {
         "Request {reference} was not approved",
         "The reason is on the page of your request. " + _RIGHTS_EN,
     ),
+    "appeal_received": Template(
+        "申请 {reference} 的申诉已收到",
+        "由没有参与过原决定的人复核，最迟在 {due} 24:00 前告诉你结果。现在不用做什么。",
+        "Request {reference}: we have your appeal",
+        "Somebody who had no part in the decision reviews it and tells you the result by 24:00 on {due}. There is "
+        "nothing to do now.",
+    ),
+    "appeal_upheld": Template(
+        "申请 {reference} 的申诉结果：维持原决定",
+        "原因写在申请页面里。你还可以向监管部门投诉，或向法院起诉（个人信息保护法第 50 条）。",
+        "Request {reference}: the decision stands",
+        "The reason is on the page of your request. You may still complain to the regulator or sue (Personal "
+        "Information Protection Law, art. 50).",
+    ),
+    "appeal_overturned": Template(
+        "申请 {reference} 的申诉结果：原决定已撤销",
+        "申请重新办理，我们最迟在 {due} 24:00 前办完并告诉你。你不用重新申请。",
+        "Request {reference}: the decision was overturned",
+        "Your request is taken up again; we finish it and tell you by 24:00 on {due}. You need not ask again.",
+    ),
+    "appeal_late": Template(
+        "申请 {reference} 的申诉我们逾期了",
+        "我们没有在 {due} 前复核完，这是我们的责任。你现在就可以向监管部门投诉，或向法院起诉。",
+        "Request {reference}: we are late with your appeal",
+        "We did not decide it by {due}. That is our failure. You may complain to the regulator or sue today.",
+    ),
+    "appeal_case_late": Template(
+        "案件 {reference} 的申诉已逾期",
+        "期限是 {due}。已告诉当事人，并告知投诉途径。请立即安排没有参与过原决定的人复核。",
+        "The appeal of case {reference} is late",
+        "The limit was {due}. The person has been told, with the ways to complain. Have somebody who did not decide it "
+        "review it now.",
+    ),
     "deferred": Template(
         "申请 {reference} 有一部分要先等一等",
         "有件事还没有了结，登录可以看到是什么、怎么办。了结后自动继续，你不用重新申请。" + _RIGHTS,
@@ -361,7 +394,9 @@ def notify(
     """
     TEMPLATES[kind]
     reference = request.reference if request and request.reference else ""
-    dedupe = f"{kind}:{request.pk if request else user.pk}:{once}{':2' if second_contact else ''}"
+    # What was told of a request before an appeal brought it back is told anew of what becomes of it then.
+    again = f":again{request.reopened}" if request and request.reopened else ""
+    dedupe = f"{kind}:{request.pk if request else user.pk}:{once}{':2' if second_contact else ''}{again}"
     Notice.objects.bulk_create(
         [
             Notice(

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db import connection
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import User
 from rights.datamap import DataMap
@@ -15,13 +16,16 @@ from rights.kernel.plan import Plan
 from rights.kernel.retention import Exemption, Rule
 from rights.kernel.states import OPEN_STATES, Kind, State
 from rights.models import (
+    Appeal,
     CalendarYear,
+    Event,
     Fee,
     Gate,
     Hold,
     KindLimit,
     Notice,
     PolicyVersion,
+    Relation,
     RelationshipEnd,
     Request,
     RetentionException,
@@ -184,6 +188,50 @@ def unread_breaches(user: User) -> QuerySet[Notice]:
     return Notice.objects.filter(user=user, kind="breach", read_at=None).order_by("-created_at", "-id")
 
 
+ENDINGS = ("refused", "closed", "fee_lapsed")
+"""Events that end a request by what we did or did not do. What the person ended themselves is no decision of ours; one
+that was never proved may be filed anew."""
+
+
+def contested(request: Request, *, now: datetime) -> Event | None:
+    """The ending that may be appealed against now; None where there is none, it was appealed against, or the time is
+    over."""
+    last = last_day_to_object(request)
+    if last is None or clock.local_day(now) > last or request.started_on is None:
+        return None
+    ended = request.events.filter(body__to=State.CLOSED).order_by("-id").first()
+    if ended is None or ended.kind not in ENDINGS or Appeal.objects.filter(event=ended).exists():
+        return None
+    return ended
+
+
+def appeal_due(appeal: Appeal) -> date:
+    """The last day on which an appeal is to be decided: as for a request, with no pause and no extension."""
+    return clock.local_day(appeal.filed_at) + timedelta(days=clock.LIMIT_DAYS)
+
+
+def is_barred(request: Request, staff: User) -> bool:
+    """Whether an appeal of the case is not theirs to decide: they decided it, or are in it, or know who is. The
+    database refuses it by the same function."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT is_barred(%s, %s)", [request.pk, staff.pk])
+        return bool(cursor.fetchone()[0])
+
+
+def knows_parties(request: Request, staff: User) -> bool:
+    return Relation.objects.filter(staff=staff, person__in=[request.subject_id, request.filed_by_id]).exists()
+
+
+def entities_of(request: Request) -> frozenset[str]:
+    """The companies that a request is about, after an appeal those whose part was won; none means all."""
+    won = (
+        request.appeals.filter(outcome=Appeal.Outcome.OVERTURNED).order_by("-decided_at").first()
+        if request.reopened
+        else None
+    )
+    return frozenset((won and won.entities) or request.details.get("entities") or ())
+
+
 def submitted_requests(user: User) -> QuerySet[Request]:
     """A person's requests that were filed and proved, newest first: for them or by them."""
     return (
@@ -197,7 +245,7 @@ def open_requests() -> QuerySet[Request]:
     return Request.objects.filter(state__in=[state.value for state in OPEN_STATES])
 
 
-QUEUE_VIEWS = ("todo", "mine", "messages", "waiting", "unproved", "deferred", "acting", "failed", "closed")
+QUEUE_VIEWS = ("todo", "mine", "messages", "appeals", "waiting", "unproved", "deferred", "acting", "failed", "closed")
 QUEUE_PAGE = 50
 
 
@@ -209,6 +257,7 @@ def queue(view: str, *, reviewer: User) -> QuerySet[Request]:
         "todo": Q(state=State.REVIEW) | undecided_deferral,
         "mine": Q(running, state__in=[state.value for state in OPEN_STATES], reviewer=reviewer),
         "messages": Q(unanswered_since__isnull=False),
+        "appeals": Q(Exists(Appeal.objects.filter(request=OuterRef("pk"), decided_at__isnull=True))),
         "waiting": Q(running, state=State.WAITING),
         "unproved": Q(~running, state=State.WAITING),
         "deferred": Q(state=State.DEFERRED),
@@ -216,7 +265,11 @@ def queue(view: str, *, reviewer: User) -> QuerySet[Request]:
         "failed": Q(Exists(Step.objects.filter(request=OuterRef("pk"), state=Step.State.DEAD))),
         "closed": Q(state=State.CLOSED, received_at__isnull=False),
     }[view]
-    return Request.objects.filter(chosen).order_by(*queue_order(view))
+    found = Request.objects.filter(chosen)
+    if view == "appeals":
+        appeal = Appeal.objects.filter(request=OuterRef("pk"), decided_at__isnull=True)
+        found = found.annotate(appealed_at=Subquery(appeal.values("filed_at")))
+    return found.order_by(*queue_order(view))
 
 
 def queue_order(view: str) -> tuple[str, ...]:

@@ -35,12 +35,20 @@ TOLD_BY = {
     "proof_asked": (SUBMISSION,),
     "decided": (DECISION,),
     "accepted": (DECISION,),
+    "appeal_upheld": (DECISION,),
+    "appeal_overturned": (DECISION,),
     "deferred": (FULFILMENT, HOLD),
     "closed": (FULFILMENT, HOLD),
     "step_done": (RELEASE,),
 }
 """Event of a request → the receipts that tell it."""
-STATUS = {"approve": "accepted", "refuse": "rejected", "extend": "delayed"}
+STATUS = {
+    "approve": "accepted",
+    "refuse": "rejected",
+    "extend": "delayed",
+    "upheld": "rejected",
+    "overturned": "accepted",
+}
 CONTEXT = [
     "https://w3id.org/security/data-integrity/v2",
     {
@@ -172,7 +180,10 @@ def _tell_submission(request: Request, *, now: datetime) -> Fields:
 def _tell_decision(request: Request, *, event: str, body: Mapping[str, Any], now: datetime) -> Fields:
     if event == "accepted":
         return {"status": "accepted", "decided_by": "policy", **_due(request, now=now)}
-    written = request.decisions.order_by("-pk").values_list("text_salt", flat=True).first()
+    if event.startswith("appeal_"):
+        written = request.appeals.order_by("-decided_at").values_list("text_salt", flat=True).first()
+    else:
+        written = request.decisions.order_by("-pk").values_list("text_salt", flat=True).first()
     return {
         "status": STATUS[body["outcome"]],
         "decided_by": "person",

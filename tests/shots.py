@@ -8,6 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -15,6 +16,8 @@ from accounts import totp
 from accounts.models import User
 from portal.core import clock
 from rights.actions import fees, gates, review, submit
+from rights.actions.appeals import claim_appeal, decide_appeal, file_appeal
+from rights.actions.thread import Handed, post_message
 from rights.kernel.plan import Fate
 from rights.kernel.states import Kind, State
 from rights.models import Gate, Request
@@ -110,6 +113,36 @@ def test_pictures_of_systems(
     assert not list(take_all(pages, open_page=open_page, business=business, stack=stack, live=live, folder="systems"))
 
 
+@pytest.mark.browser
+def test_pictures_of_messages_and_appeals(
+    open_page: "Callable[..., Page]", business: Business, stack: Stack, live: str, clock: Clock
+) -> None:
+    """A thread with files, a message that is not taken, an appeal from its question to both of its ends."""
+    shutil.rmtree(SHOTS / "messages", ignore_errors=True)
+    states = States(business, stack, clock)
+    requests = states.make_written()
+    page = open_page()
+    sign_in(page, business.account("feng-siqi").login, stack)
+    page.goto(f"/requests/{requests['written'].pk}/")
+    page.locator("#id_message_text").fill("这份是授权书，请看第二页。")
+    page.locator("#id_message_attachments").set_input_files(
+        files={"name": "授权书.docx", "mimeType": "application/pdf", "buffer": b"PK not a pdf"}
+    )
+    page.locator("#messages form button").click()
+    page.wait_for_load_state()
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        (SHOTS / "messages").mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / "messages" / f"refused-file-{width}.png", full_page=True)
+    people = {"written": "feng-siqi", "ended": "tang-jiayi", "appealed": "xie-yutong", "upheld": "chen-jianguo",
+              "overturned": "lin-xiaoyun"}  # fmt: skip
+    pages = [(who, name, f"/requests/{requests[name].pk}/") for name, who in people.items()]
+    pages += [("tang-jiayi", "appeal", f"/requests/{requests['ended'].pk}/appeal/")]
+    pages += [(SUPERVISOR, f"desk-{name}", f"/desk/cases/{item.pk}/") for name, item in requests.items()]
+    pages += [(SUPERVISOR, f"queue-{view}", f"/desk/?view={view}") for view in ("messages", "appeals")]
+    assert not list(take_all(pages, open_page=open_page, business=business, stack=stack, live=live, folder="messages"))
+
+
 class States:
     """Requests of the demo's people in every state, made by the same actions that the pages call."""
 
@@ -151,6 +184,42 @@ class States:
             review.extend(of["extended"], reviewer=staff, reason="七家公司都要人工核对，数量大。", now=now)
         self.wait(State.CLOSED, *(of[name] for name in ("fee-accepted", "fee-waived", "erased", "held")))
         return {name: (who, str(request.pk)) for name, (who, request) in made.items()}
+
+    def make_written(self) -> dict[str, Request]:
+        """By name: one with messages, and endings that were or can be appealed against."""
+        self.travel(TODAY)
+        staff, other, now = self.user(STAFF), self.user(SUPERVISOR), clock.now()
+        made = {"written": self.file("feng-siqi", Kind.DELETION)}
+        for key, name in (
+            ("tang-jiayi", "ended"), ("xie-yutong", "appealed"), ("chen-jianguo", "upheld"),
+            ("lin-xiaoyun", "overturned"),
+        ):  # fmt: skip
+            made[name] = self.file(key, Kind.DELETION)
+        letter = Handed("合同第 2 页扫描件，2024 年 3 月签订，含补充协议和附件清单.pdf", b"%PDF-1.7 a contract")
+        with django_as(self.stack, "worker"):
+            first = made["written"]
+            post_message(
+                first, author=first.subject, text="附上借款合同。\n请看第二页。", files=[letter], once=uuid4(), now=now
+            )
+            post_message(first, author=staff, text="收到，我们在核对。", once=uuid4(), seen=1, now=now + HOUR)
+            post_message(first, author=first.subject, text="谢谢。还需要别的吗？", once=uuid4(), now=now + 2 * HOUR)
+            for name in ("ended", "appealed", "upheld", "overturned"):
+                item = made[name]
+                review.refuse(item, reviewer=staff, key="GROUND.ANTI_FRAUD", text="正在核查，现在删除会妨碍。", now=now)
+                if name != "ended":
+                    item.refresh_from_db()
+                    appeal = file_appeal(item, actor=item.subject, reason="核查上周已经结束了，有通知。", now=now)
+                if name in {"upheld", "overturned"}:
+                    claim_appeal(appeal, reviewer=other, now=now)
+                    decide_appeal(
+                        appeal,
+                        reviewer=other,
+                        outcome=name,
+                        key="GROUND.ANTI_FRAUD",
+                        text="已重新核对全部材料。",
+                        now=now,
+                    )
+        return {name: self.again(item) for name, item in made.items()}
 
     def user(self, key: str) -> User:
         with django_as(self.stack, "owner"):

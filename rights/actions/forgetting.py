@@ -14,6 +14,7 @@ from rights.kernel.clock import local_day
 from rights.kernel.retention import Rule, cutoff
 from rights.kernel.states import State
 from rights.models import (
+    Appeal,
     Batch,
     ConsentEvent,
     Event,
@@ -63,6 +64,7 @@ def _forgettable(*, quiet_since: datetime) -> QuerySet[Request]:
         Package.objects.filter(**of_it, data_key__isnull=False),
         Handover.objects.filter(**of_it, state=Handover.State.READY),
         RelationshipEnd.objects.filter(**of_it),
+        Appeal.objects.filter(**of_it, decided_at__isnull=True),
         RetentionException.objects.filter(**of_it),
         excepted.filter(subject=OuterRef("subject"), request=None),
     )

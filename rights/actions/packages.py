@@ -82,7 +82,7 @@ def pack(work: "Work") -> int:
     """
     request, params = work.request, work.step.params
     part: int = params.get("part", 1)
-    systems = frozenset(params["systems"]) if part > 1 else None
+    systems = frozenset(params["systems"]) if "systems" in params else None
     if made := Package.objects.filter(request=request, part=part, copy_of=None).first():
         return made.rows  # by a worker that died before it could say so
     package_id, data_key = uuid4(), keyring.new_data_key()
@@ -94,12 +94,12 @@ def pack(work: "Work") -> int:
         reference=request.reference or "",
         person=request.subject.masked_name,
         made_at=work.now,
-        omissions=tuple(list_omissions(work.matter, work.data_map)) if part == 1 else (),
+        omissions=tuple(list_omissions(work.matter, work.data_map)) if systems is None else (),
         systems=systems,
         part=part,
     )
     with _new_file(package_id) as file:
-        written = write_package(file, order, data_key=data_key, whole=part == 1 and _may_wait(work))
+        written = write_package(file, order, data_key=data_key, whole=systems is None and _may_wait(work))
         if systems is not None and systems <= set(written.gaps):
             raise Unavailable(f"These systems did not answer: {', '.join(written.gaps)}.")
         os.fsync(file.fileno())
@@ -119,7 +119,7 @@ def pack(work: "Work") -> int:
             )
             if written.gaps:
                 _supplement_later(work, systems=written.gaps, part=part + 1)
-            _tell_made(package, data_map=work.data_map, now=work.now)
+            _tell_made(package, is_added=systems is not None, data_map=work.data_map, now=work.now)
     return written.rows
 
 
@@ -160,9 +160,9 @@ def _supplement_later(work: "Work", *, systems: tuple[str, ...], part: int) -> N
     )
 
 
-def _tell_made(package: Package, *, data_map: DataMap, now: datetime) -> None:
+def _tell_made(package: Package, *, is_added: bool, data_map: DataMap, now: datetime) -> None:
     names = name_systems(package.gaps, data_map)
-    kind = "package_added" if package.part > 1 else "package_partly" if package.gaps else "package"
+    kind = "package_added" if is_added else "package_partly" if package.gaps else "package"
     notify(
         user=package.request.subject,
         request=package.request,

@@ -18,7 +18,7 @@ from rights.kernel.states import OPEN_STATES, Kind, State
 from rights.models import Decision, Question, Request, Step
 from rights.notices import notify
 from rights.planning import make_plan
-from rights.queries import active_rules, due_of
+from rights.queries import active_rules, due_of, is_barred, knows_parties
 from rights.transitions import StaleRequest, move, record
 
 LINE_DECISIONS = ("keep", "erase", "refer")
@@ -223,6 +223,10 @@ def require_state(request: Request, *states: State) -> None:
 def require_own(request: Request, reviewer: User) -> None:
     if reviewer in {request.subject, request.filed_by}:
         raise CannotDecide(_("Nobody decides their own case."))
+    if knows_parties(request, reviewer):
+        raise CannotDecide(_("You have declared that you know who is in this case."))
+    if request.reopened and is_barred(request, reviewer):
+        raise CannotDecide(_("Its earlier decision was overturned, so somebody else decides it now."))
     if request.reviewer_id not in {None, reviewer.pk}:
         raise StaleRequest(_("Somebody else has taken this case."))
 

@@ -48,7 +48,7 @@ from rights.planning import (
     open_reading,
     with_facts,
 )
-from rights.queries import active_rules, exemptions_of, reviewed_collections
+from rights.queries import active_rules, entities_of, exemptions_of, reviewed_collections
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +84,9 @@ def make_steps(
         add(ASK, party.key, act=act)
     match matter.kind:
         case Kind.ACCESS:
-            add("export", "package", expected=plan.total)
+            # A copy made before an appeal stays what it was; another one is a part of its own.
+            earlier = request.packages.aggregate(last=Max("part"))["last"] or 0
+            add("export", "package", expected=plan.total, **({"part": earlier + 1} if earlier else {}))
             return made
         case Kind.CORRECTION:
             for item in request.details["items"]:
@@ -572,7 +574,7 @@ def release_matter(request: Request) -> Matter | None:
         kind=Kind.DELETION,
         identities=open_vault(hold.vault),
         scope_cutoff=request.received_at,
-        entities=frozenset(request.details.get("entities") or ()),
+        entities=entities_of(request),
         decided=reviewed_collections(request),
     )
     return with_facts(matter, subject=request.subject, request=request)

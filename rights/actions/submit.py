@@ -27,7 +27,7 @@ from rights.kernel.states import Kind, State
 from rights.models import Request, Step
 from rights.notices import notify
 from rights.planning import Matter, make_plan, with_facts
-from rights.queries import active_rules, due_of, limit_of, policy_in_force, reviewed_collections
+from rights.queries import active_rules, due_of, entities_of, limit_of, policy_in_force, reviewed_collections
 from rights.transitions import move
 
 ONLINE = "online"
@@ -66,7 +66,7 @@ def stated_matter(request: Request) -> Matter:
         kind=Kind(request.kind),
         identities=get_identities(request.subject),
         scope_cutoff=request.received_at,
-        entities=frozenset(details.get("entities") or ()),
+        entities=entities_of(request),
         purposes=frozenset(details.get("purposes") or ()),
         decided=reviewed_collections(request) if request.received_at else {},
         given_up=frozenset(details.get("forfeits") or ()) | frozenset(details.get("waived") or ()),

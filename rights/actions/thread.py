@@ -98,7 +98,7 @@ def clean_text(text: str) -> str:
 
 def may_write(request: Request, *, now: datetime) -> bool:
     last = last_day_to_object(request)
-    return last is None or local_day(now) <= last
+    return last is None or local_day(now) <= last or request.appeals.filter(decided_at=None).exists()
 
 
 def shut_words() -> str:

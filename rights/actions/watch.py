@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import DateField, Exists, ExpressionWrapper, F, OuterRef, Q
+from django.db.models import DateField, DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.db.models.functions import Coalesce
 
 from accounts.models import User
@@ -22,11 +22,11 @@ from rights.actions.upkeep import keep_up
 from rights.actions.work import LEASE
 from rights.datamap import load_live_map
 from rights.kernel.calendar import DAY, Calendar
-from rights.kernel.clock import WARNING_DAYS, local_day
+from rights.kernel.clock import LIMIT_DAYS, WARNING_DAYS, local_day
 from rights.kernel.states import State
-from rights.models import Event, Notice, Request, Step
+from rights.models import Appeal, Event, Notice, Request, Step
 from rights.notices import notify, render_notice
-from rights.queries import OUTLIVING, due_of, load_calendar, open_requests
+from rights.queries import OUTLIVING, appeal_due, due_of, load_calendar, open_requests
 from rights.transitions import record
 
 log = structlog.get_logger(__name__)
@@ -44,6 +44,7 @@ def tick(*, now: datetime, dispatch: Callable[[Request], None]) -> dict[str, int
     parts: dict[str, Callable[[], int]] = {
         # What has gone wrong by now is written down before anything moves on and hides it.
         "warned": lambda: watch_deadlines(now=now),
+        "unheard": lambda: watch_appeals(now=now),
         "unchecked": lambda: watch_checks(now=now),
         "lacking": lambda: watch_supplements(now=now),
         "uncharted": lambda: watch_calendar(now=now),
@@ -197,6 +198,30 @@ def _record_breach(request: Request, *, due: str, now: datetime) -> int:
         for user in _supervisors():
             notify(user=user, request=request, kind="case_late", params={"due": due}, once=str(user.pk), now=now)
     return 1
+
+
+def watch_appeals(*, now: datetime) -> int:
+    """Record, once, an appeal that was not decided in time: the person is told with the ways that are left."""
+    limit = ExpressionWrapper(F("filed_at") + LIMIT_DAYS * DAY, output_field=DateTimeField())
+    late = Appeal.objects.alias(limit=limit).filter(decided_at=None, breached_at=None, limit__lt=now)
+    found = 0
+    for appeal in late.select_related("request__subject").order_by("filed_at", "id")[:PAGE]:
+        due = appeal_due(appeal)
+        if local_day(now) <= due:
+            continue
+        with transaction.atomic():
+            if not Appeal.objects.filter(pk=appeal.pk, breached_at=None).update(breached_at=now):
+                continue
+            request, params, once = appeal.request, {"due": due.isoformat()}, str(appeal.event_id)
+            record(request, event="appeal_breached", now=now, body=params)
+            notify(user=request.subject, request=request, kind="appeal_late", params=params, once=once, now=now)
+            for user in _supervisors():
+                notify(
+                    user=user, request=request, kind="appeal_case_late", params=params, once=f"{once}:{user.pk}",
+                    now=now,
+                )  # fmt: skip
+        found += 1
+    return found
 
 
 def watch_checks(*, now: datetime) -> int:

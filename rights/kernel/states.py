@@ -72,6 +72,7 @@ TABLE: tuple[Move, ...] = (
     _move(_S.DEFERRED, _S.REVIEW, "worker", "the fact has cleared, nothing is approved yet"),
     _move(_S.DEFERRED, _S.ACTING, "worker", "the fact has cleared, approved for this day"),
     _move(_S.DEFERRED, _S.CLOSED, "person staff worker", "refused, or taken back"),
+    _move(_S.CLOSED, _S.REVIEW, "staff worker", "how it ended was overturned on appeal"),
 )
 
 MOVES: dict[State, frozenset[State]] = {

@@ -42,7 +42,7 @@ def settle_earlier(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> 
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("rights", "0013_messages"),
+        ("rights", "0014_appeals"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

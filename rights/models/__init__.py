@@ -1,5 +1,6 @@
 """What the portal remembers of requests, rules, holds, consents and messages."""
 
+from rights.models.appeals import Appeal, Relation
 from rights.models.calendar import CalendarYear, KindLimit
 from rights.models.consent import ConsentEvent, CorrectionRecord
 from rights.models.datamap import DataMapVersion
@@ -22,6 +23,7 @@ from rights.models.retention import (
 from rights.models.thread import Attachment, Message
 
 __all__ = [
+    "Appeal",
     "Attachment",
     "Batch",
     "Breach",
@@ -47,6 +49,7 @@ __all__ = [
     "Proof",
     "Question",
     "Receipt",
+    "Relation",
     "RelationshipEnd",
     "Request",
     "Restricted",

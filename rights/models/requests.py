@@ -23,7 +23,7 @@ class Request(models.Model):
     we learnt that a blocker had cleared. `ready_at` is when the request was complete, if it was when filed; what it
     lacked is a `Question.missing`, whose answer starts the clock. `clock_settled` says that
     a tick has looked at the clock of a closed request for the last time. `unanswered_since`: since when a message of
-    the person waits for staff.
+    the person waits for staff. `reopened`: how often an appeal has brought it back.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -61,6 +61,7 @@ class Request(models.Model):
     check_owed_at = models.DateTimeField(null=True)
     dispatched_at = models.DateTimeField(null=True)
     unanswered_since = models.DateTimeField(null=True)
+    reopened = models.PositiveSmallIntegerField(default=0, db_default=0)
 
     class Meta:
         indexes = (

@@ -31,6 +31,8 @@ from rights.kernel.states import Kind, State
 from rights.models import Handover, Request, Step
 from rights.queries import (
     due_of,
+    is_barred,
+    knows_parties,
     last_day_to_ask,
     open_fee,
     starts_clock,
@@ -43,6 +45,7 @@ from rights.web.desk_extras import extras_of
 from rights.web.desk_forms import APPROVALS, DecisionForm, outcome_choices, persons_of
 from rights.web.desk_seen import seal_version, what_changed
 from rights.web.letters import approval_letter, extended_due, refusal_letter
+from rights.web.present_appeal import AppealDecisionForm, present_appeal
 from rights.web.present_case import (
     present_case_plan,
     present_earlier,
@@ -94,6 +97,10 @@ def _lock_of(item: Request, *, reviewer: User) -> str:
         return _("Your role looks at cases and does not decide them.")
     if is_own_case(item, reviewer):
         return _("Nobody decides their own case.")
+    if knows_parties(item, reviewer):
+        return _("You have declared that you know who is in this case.")
+    if item.reopened and is_barred(item, reviewer):
+        return _("Its earlier decision was overturned, so somebody else decides it now.")
     if not _is_open_for_decision(item):
         return _state_words(item)
     if item.reviewer_id not in {None, reviewer.pk}:
@@ -180,6 +187,7 @@ def show_case(
     plan: Plan | None = None,
     form: DecisionForm | None = None,
     message_form: MessageForm | None = None,
+    appeal_form: AppealDecisionForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
     reviewer, data_map = person_of(request), load_live_map()
@@ -187,6 +195,7 @@ def show_case(
     locked = _lock_of(item, reviewer=reviewer)
     if not locked and form is None:
         form = _make_form(item, plan, data_map, now=now)
+    own = is_own_case(item, reviewer)
     taken_by_other = item.reviewer_id not in {None, reviewer.pk}
     steps = present_steps(item, data_map=data_map, now=now)
     return render(
@@ -205,6 +214,12 @@ def show_case(
             "steps": steps,
             "thread": _thread(request, item, form=message_form, now=now),
             "settle_url": reverse("desk:settle", args=[item.pk]) if item.unanswered_since else "",
+            "appeal": present_appeal(item, reviewer=reviewer, own=own, form=appeal_form, data_map=data_map, now=now),
+            "relation_url": (
+                ""
+                if own or not can(reviewer, "request.claim") or knows_parties(item, reviewer)
+                else reverse("desk:relation", args=[item.pk])
+            ),
             "tasks": present_tasks(_tasks_of(item), today=local_day(now)),
             "asked_parties": _asked_parties(plan, data_map),
             "failed": [step for step in steps if step.retry_url] if can(reviewer, "request.decide") else [],
@@ -214,7 +229,7 @@ def show_case(
             "form": form,
             "decide_url": reverse("desk:decide", args=[item.pk]),
             "outcomes": _outcomes(item, form, plan, now=now) if form else [],
-            "extras": extras_of(item, reviewer=reviewer, own=is_own_case(item, reviewer)),
+            "extras": extras_of(item, reviewer=reviewer, own=own),
             "undo": _undo(item, reviewer=reviewer, now=now),
             "undo_text": _undo_text(item),
             "claim_url": "",

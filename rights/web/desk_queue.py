@@ -36,6 +36,7 @@ from rights.web.keyset import read_page
 from rights.web.present_queue import present_rows
 
 COUNT_BOUND = 1000
+BY_WAITING = ("unproved", "messages", "appeals")
 PERSON_ORDER = ("-received_at", "-id")
 SEARCHED = ("account_no", "phone", "id_number", "client_id")
 
@@ -101,7 +102,7 @@ def show_queue(request: HttpRequest) -> HttpResponse:
                 "title": _("All requests of one person") if person else _view_names()[view],
                 "count": total,
                 "order": _order_words(view, person=person),
-                "by_urgency": person is None and view not in {"closed", "unproved", "messages"},
+                "by_urgency": person is None and view not in {"closed", *BY_WAITING},
                 "sentence": _urgency(late=late, today=today) if total <= QUEUE_PAGE else "",
             },
             "views": _rail(view=view, kind=kind, kinds=kinds, person=person, reviewer=reviewer),
@@ -128,7 +129,7 @@ def _query_of(
 def _order_words(view: str, *, person: User | None) -> str:
     if person is not None or view == "closed":
         return _("The newest first")
-    return _("The longest waiting first") if view in {"unproved", "messages"} else _("The most urgent by law first")
+    return _("The longest waiting first") if view in BY_WAITING else _("The most urgent by law first")
 
 
 def _view_names() -> dict[str, str]:
@@ -136,6 +137,7 @@ def _view_names() -> dict[str, str]:
         "todo": _("To decide"),
         "mine": _("Mine"),
         "messages": _("New messages"),
+        "appeals": _("Appeals"),
         "waiting": _("Waiting for the person"),
         "unproved": _("Waiting for a proof"),
         "deferred": _("Put off"),

@@ -32,6 +32,7 @@ from rights.notices import render_notice
 from rights.queries import backups_clear, open_fee, starts_clock
 from rights.transitions import StaleRequest
 from rights.web import samples
+from rights.web.appeals import offer_of, present_appeals
 from rights.web.files import send_file
 from rights.web.for_others import about_request, asker_required, find_covered, followed_requests, whose
 from rights.web.present import present_plan
@@ -157,7 +158,8 @@ def _show_request(
         "withdraw_url": reverse("rights:withdraw", args=[item.pk]) if case.can_withdraw else "",
         "receipt_url": reverse("rights:receipt", args=[item.pk]),
         "receipts": list_receipts(item),
-        "appeal_url": "",
+        "appeals": present_appeals(item, viewer_id=_me(request).pk, now=now),
+        "appeal_offer": offer_of(item, now=now),
         "cleared": _cleared(item, data_map, language=language),
     }
     return render(request, "subject/request.html", context, status=status)

@@ -17,8 +17,8 @@ from rights.datamap import DataMap
 from rights.kernel.clock import local_day
 from rights.kernel.decisions import REASONS, Outcome
 from rights.kernel.states import State
-from rights.models import Event, Request, Step
-from rights.queries import Due, clock_facts, due_if_any, load_calendar, open_fee
+from rights.models import Appeal, Event, Request, Step
+from rights.queries import Due, appeal_due, clock_facts, due_if_any, load_calendar, open_fee
 from rights.templatetags.look import listed
 from rights.web.case_words import matter_of_case, reason_words
 
@@ -39,6 +39,7 @@ class QueueRow:
     since: str
     matter: str
     message: bool
+    appeal: bool
     person: str
     stuck: str
     seen: str
@@ -50,7 +51,7 @@ class QueueRow:
 
 
 def present_rows(requests: Sequence[Request], *, reviewer: User, data_map: DataMap, now: datetime) -> list[QueueRow]:
-    """The rows of one page: four queries for all of them, whatever their number."""
+    """The rows of one page: five queries for all of them, whatever their number."""
     calendar = load_calendar()
     keys = [request.pk for request in requests]
     steps: dict[Any, dict[str, int]] = {}
@@ -61,6 +62,10 @@ def present_rows(requests: Sequence[Request], *, reviewer: User, data_map: DataM
             "request", flat=True
         )
     )
+    appeals = {
+        appeal.request_id: appeal
+        for appeal in Appeal.objects.filter(request__in=keys, decided_at=None).select_related("reviewer")
+    }
     return [
         _present_row(
             request,
@@ -69,6 +74,7 @@ def present_rows(requests: Sequence[Request], *, reviewer: User, data_map: DataM
             data_map=data_map,
             steps=steps.get(request.pk, {}),
             seen=request.pk in looked_at,
+            appeal=appeals.get(request.pk),
             now=now,
         )
         for request in requests
@@ -83,10 +89,13 @@ def _present_row(
     data_map: DataMap,
     steps: Mapping[str, int],
     seen: bool,
+    appeal: Appeal | None,
     now: datetime,
 ) -> QueueRow:
     closed = request.state == State.CLOSED
     runs = due if due and not closed and not due.deferred else None
+    if appeal is not None:
+        return _appeal_row(request, appeal, reviewer=reviewer, data_map=data_map, now=now)
     owner = request.reviewer
     free = owner is None and not closed and can(reviewer, "request.claim")
     return QueueRow(
@@ -102,6 +111,7 @@ def _present_row(
         since=_since(request),
         matter=matter_of_case(request, data_map),
         message=request.unanswered_since is not None,
+        appeal=False,
         person=request.subject.masked_name,
         stuck=where_stuck(request, data_map=data_map, steps=steps),
         seen="ok" if seen else "un",
@@ -109,6 +119,34 @@ def _present_row(
         viewer="",
         owner="" if owner is None else _("you") if owner.pk == reviewer.pk else owner.display_name,
         claim_url=reverse("desk:claim", args=[request.pk]) if free else "",
+        mine=owner is not None and owner.pk == reviewer.pk,
+    )
+
+
+def _appeal_row(request: Request, appeal: Appeal, *, reviewer: User, data_map: DataMap, now: datetime) -> QueueRow:
+    """A closed case with an appeal goes by the appeal's own clock and owner."""
+    due, owner = appeal_due(appeal), appeal.reviewer
+    return QueueRow(
+        url=reverse("desk:case", args=[request.pk]),
+        ref=request.reference or "",
+        days_left=(due - local_day(now)).days,
+        paused=False,
+        paused_days=0,
+        deferred=False,
+        closed=False,
+        due=due,
+        rolled_due=None,
+        since=_("filed %(day)s") % {"day": local_day(appeal.filed_at).isoformat()},
+        matter=matter_of_case(request, data_map),
+        message=request.unanswered_since is not None,
+        appeal=True,
+        person=request.subject.masked_name,
+        stuck=closing_words(request),
+        seen="ok" if owner else "un",
+        seen_text=_("taken up") if owner else _("not yet"),
+        viewer="",
+        owner="" if owner is None else _("you") if owner.pk == reviewer.pk else owner.display_name,
+        claim_url="",
         mine=owner is not None and owner.pk == reviewer.pk,
     )
 

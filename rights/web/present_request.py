@@ -20,8 +20,8 @@ from rights.kernel.clock import local_day
 from rights.kernel.decisions import REASONS
 from rights.kernel.plan import Fate, Plan
 from rights.kernel.states import Kind, State
-from rights.models import Decision, Event, Question, Request, Step
-from rights.queries import Due, due_of, open_fee, starts_clock
+from rights.models import Appeal, Decision, Event, Question, Request, Step
+from rights.queries import Due, appeal_due, due_of, open_fee, starts_clock
 from rights.templatetags.look import day_text, gap, limit_text, listed, records
 from rights.web.present import CaseView, mask_value, present_case, service_names
 from rights.wording import cite
@@ -57,7 +57,7 @@ class FollowedCase(CaseView):
 def follow_case(request: Request, data_map: DataMap, *, language: str, now: datetime) -> FollowedCase:
     """A submitted request, followed. Raises ValueError for a draft."""
     case = present_case(request, data_map, language=language, now=now)
-    turn = _turn(request, due=due_of(request, now=now), data_map=data_map, language=language)
+    turn = _turn(request, due=due_of(request, now=now), data_map=data_map, language=language, now=now)
     return FollowedCase(
         **vars(case),
         turn_tone=turn.tone,
@@ -74,10 +74,12 @@ def _since(request: Request) -> datetime:
     return moved or request.received_at or request.created_at
 
 
-def _turn(request: Request, *, due: Due, data_map: DataMap, language: str) -> Turn:
+def _turn(request: Request, *, due: Due, data_map: DataMap, language: str, now: datetime) -> Turn:
     since = _since(request)
     day = {"day": day_text(since)}
     state = State(request.state)
+    if state is State.CLOSED and (appeal := request.appeals.filter(decided_at=None).first()):
+        return _appeal_turn(appeal, on=local_day(now))
     if state is State.CLOSED:
         return _closed_turn(request, day=day, data_map=data_map, language=language)
     if due.is_late:
@@ -114,6 +116,21 @@ def _turn(request: Request, *, due: Due, data_map: DataMap, language: str) -> Tu
             return Turn("", _("The systems are at it since %(day)s.") % day, _("There is nothing for you to do now."))
         case _:
             return Turn("", _("We are checking it since %(day)s.") % day, _("There is nothing for you to do now."))
+
+
+def _appeal_turn(appeal: Appeal, *, on: date) -> Turn:
+    due = appeal_due(appeal)
+    if on > due:
+        late = (on - due).days
+        lead = ngettext("We are %(n)s day late with your appeal.", "We are %(n)s days late with your appeal.", late) % {
+            "n": late
+        }
+        return Turn("late", lead, _("That is our failure. You can complain or sue today."))
+    return Turn(
+        "",
+        _("Your appeal is being reviewed since %(day)s.") % {"day": day_text(appeal.filed_at)},
+        _("Somebody who had no part in the decision tells you the result by %(day)s.") % {"day": day_text(due)},
+    )
 
 
 def _is_halted(request: Request) -> bool:
@@ -319,6 +336,8 @@ HIDDEN = frozenset(
         "told_again",
         "message",
         "message_read",
+        "appeal_claimed",
+        "relation_declared",
     }
 )
 """What staff do among themselves, of which a person is told what comes; and messages, which stand in their thread."""
@@ -354,9 +373,20 @@ def present_events(request: Request, *, user: User, data_map: DataMap, language:
 
 
 def _who(event: Event, user: User) -> str:
-    if event.kind in {"submitted", "answered", "taken_back", "fee_accepted", "fee_declined"}:
+    if event.kind in {"submitted", "answered", "taken_back", "fee_accepted", "fee_declined", "appealed"}:
         return "you" if event.actor_id == user.pk else ""
-    staff = {"approved", "decided", "refused", "asked", "extended", "undone", "fee_quoted", "fee_waived"}
+    staff = {
+        "approved",
+        "decided",
+        "refused",
+        "asked",
+        "extended",
+        "undone",
+        "fee_quoted",
+        "fee_waived",
+        "appeal_upheld",
+        "appeal_overturned",
+    }
     return "staff" if event.kind in staff else ""
 
 
@@ -564,6 +594,15 @@ _SENTENCES: dict[str, Callable[[_Words, Event], str]] = {
         "The approval was taken back before anything was done; a case worker looks again."
     ),
     "closed": _closed,
+    "appealed": lambda words, event: _("Appealed against."),
+    "appeal_upheld": lambda words, event: _("Reviewed by somebody else: the decision stands."),
+    "appeal_overturned": lambda words, event: _(
+        "Reviewed by somebody else: overturned. The request is taken up again."
+    ),
+    "appeal_breached": lambda words, event: (
+        _("We did not decide the appeal by %(day)s. That is our failure.")
+        % {"day": day_text(date.fromisoformat(str(event.body["due"])))}
+    ),
     "told": _passed_on,
     "confirmed": _passed_on,
     "returned": _passed_on,

@@ -112,6 +112,7 @@ def present_events(request: Request, data_map: DataMap) -> list[EventRow]:
     """The timeline for staff, newest first, with the texts that were exchanged."""
     questions = {question.asked_at: question for question in request.questions.all()}
     answers = {question.answered_at: question for question in request.questions.all() if question.answered_at}
+    appealed = {appeal.decided_at: appeal for appeal in request.appeals.all() if appeal.decided_at}
     decisions = {decision.decided_at: decision for decision in request.decisions.all()}
     rows: list[EventRow] = []
     for event in request.events.exclude(kind="message").select_related("actor").order_by("-at", "-pk")[:EVENTS_SHOWN]:
@@ -124,6 +125,8 @@ def present_events(request: Request, data_map: DataMap) -> list[EventRow]:
             text = _joined(text, answers[event.at].answer)
         elif event.kind == "decided" and event.at in decisions:
             text = _joined(text, decisions[event.at].text)
+        elif event.kind in {"appeal_upheld", "appeal_overturned"} and event.at in appealed:
+            text = _joined(text, appealed[event.at].text or "")
         actor = event.actor
         if actor is not None and actor.is_staff_role:
             text = f"{actor.display_name} · {text}"
@@ -179,6 +182,12 @@ def event_words(event: Event, data_map: DataMap) -> str:
         "handover_late": _("no answer in time"),
         "supplement_late": _("a part of the package is missing past its date"),
         "evidence": _("filed evidence"),
+        "appealed": _("appealed against the outcome"),
+        "appeal_claimed": _("claimed the appeal"),
+        "appeal_upheld": _("decided the appeal: it stands"),
+        "appeal_overturned": _("decided the appeal: overturned, taken up again"),
+        "appeal_breached": _("the appeal is overdue"),
+        "relation_declared": _("declared to know somebody in the case"),
         "message_read": _("noted that a message needs no answer"),
         "taken_back": _("taken back by the person"),
         "disowned": _("stopped at the other contact, as not filed by the person"),

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from rights.web import desk, desk_extras, desk_queue, desk_systems, desk_tasks, desk_thread
+from rights.web import desk, desk_appeals, desk_extras, desk_queue, desk_systems, desk_tasks, desk_thread
 
 app_name = "desk"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -20,6 +20,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("cases/<uuid:pk>/messages/", desk_thread.post_message, name="message"),
     path("cases/<uuid:pk>/messages/read/", desk_thread.settle, name="settle"),
     path("cases/<uuid:pk>/files/<uuid:file>/", desk_thread.read_attachment, name="attachment"),
+    path("cases/<uuid:pk>/appeal/", desk_appeals.decide, name="appeal_decide"),
+    path("cases/<uuid:pk>/appeal/claim/", desk_appeals.claim, name="appeal_claim"),
+    path("cases/<uuid:pk>/appeal/release/", desk_appeals.release, name="appeal_release"),
+    path("cases/<uuid:pk>/relation/", desk_appeals.declare, name="relation"),
     path("tasks/", desk_tasks.show_tasks, name="tasks"),
     path("tasks/<uuid:pk>/", desk_tasks.task, name="task"),
     path("tasks/<uuid:pk>/claim/", desk_tasks.claim, name="task_claim"),

@@ -3,7 +3,19 @@
 from django.urls import URLPattern, URLResolver, path, register_converter
 
 from rights.kernel.states import Kind
-from rights.web import asking, consents, disowning, following, for_others, home, packages, receipts, unproved, verify
+from rights.web import (
+    appeals,
+    asking,
+    consents,
+    disowning,
+    following,
+    for_others,
+    home,
+    packages,
+    receipts,
+    unproved,
+    verify,
+)
 
 app_name = "rights"
 
@@ -43,6 +55,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("requests/<uuid:pk>/answer/", following.answer, name="answer"),
     path("requests/<uuid:pk>/messages/", following.post_message, name="message"),
     path("requests/<uuid:pk>/files/<uuid:file>/", following.attachment, name="attachment"),
+    path("requests/<uuid:pk>/appeal/", appeals.appeal, name="appeal"),
     path("requests/<uuid:pk>/fee/", following.fee, name="fee"),
     path("requests/<uuid:pk>/package/", packages.package, name="package"),
     path("requests/<uuid:pk>/package/download/", packages.package_download, name="package_download"),

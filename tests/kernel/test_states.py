@@ -18,8 +18,10 @@ def test_every_move_is_named_once_with_a_reason_and_somebody_who_makes_it() -> N
     assert all(len(move.reason) < 70 and ":" not in move.reason for move in TABLE), "mermaid ends a label at a colon"
 
 
-def test_a_closed_request_never_moves_again() -> None:
-    assert not MOVES[State.CLOSED]
+def test_a_closed_request_never_moves_again_unless_staff_overturn_how_it_ended() -> None:
+    assert MOVES[State.CLOSED] == {State.REVIEW}
+    (reopened,) = (move for move in TABLE if move.before is State.CLOSED)
+    assert Actor.PERSON not in reopened.actors
 
 
 def test_every_open_request_can_reach_its_end() -> None:

@@ -45,6 +45,13 @@ def numbers(shop: Shop, as_role: AsRole) -> dict[State, UUID]:
                 " VALUES (%s, %s, 'deletion', %s, %s, %s, 'online', '', %s, %s, %s, 15, 0, '', '[]', 5)",
                 [pk, f"T-{state}", state, shop.person.pk, shop.person.pk, NOW, NOW, NOW.date()],
             )
+        # Only what was overturned on appeal moves on from its end.
+        connection.execute(
+            "INSERT INTO rights_appeal (id, request_id, event_id, filed_by_id, reason, reason_salt, filed_at,"
+            " reviewer_id, decided_at, outcome, key, text_salt, entities, text)"
+            " VALUES (%s, %s, 0, %s, '', '', %s, %s, %s, 'overturned', '', '', '[]', '')",
+            [uuid4(), made[State.CLOSED], shop.person.pk, NOW, shop.reviewer.pk, NOW],
+        )
     return made
 
 
