@@ -7,6 +7,7 @@ here and is still on its way there.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from accounts.identities import get_identities
 from accounts.models import User
@@ -186,6 +187,17 @@ def list_recipients(data_map: DataMap) -> list[Received]:
             party = data_map.recipient(name)
             found.setdefault(party.key, (party, []))[1].append(item)
     return [Received(party, tuple(items)) for party, items in found.values()]
+
+
+def ended_names(details: Mapping[str, Any], data_map: DataMap, language: str) -> list[str]:
+    """What a withdrawal ends, by name: its purposes, then the recipients that are refused."""
+    refused = set(details.get("recipients") or ())
+    names = [
+        data_map.consents[key].label(language) for key in details.get("purposes") or () if key in data_map.consents
+    ]
+    return names + [
+        received.party.name(language) for received in list_recipients(data_map) if received.party.key in refused
+    ]
 
 
 def latest_version(policies: Sequence[PrivacyPolicy]) -> str:

@@ -15,7 +15,7 @@ import pytest
 from accounts import totp
 from accounts.models import User
 from portal.core import clock
-from rights.actions import fees, gates, review, submit
+from rights.actions import consents, fees, gates, review, submit
 from rights.actions.appeals import claim_appeal, decide_appeal, file_appeal
 from rights.actions.thread import Handed, post_message
 from rights.kernel.plan import Fate
@@ -36,6 +36,7 @@ VISITORS = {"nobody": None, "person": "880001", "support": "990001", "supervisor
 LANGUAGES = {"zh": "zh-hans", "en": "en"}
 AGENT, FORMER, PRINCIPAL, STAFF = "gao-wenbo", "song-lihua", "zheng-guodong", "support-zhao"
 SUPERVISOR, AUDITOR = "supervisor-sun", "auditor-wu"
+EVERYTHING = "tang-jiayi"
 FEES = {"chen-ruolan": "quoted", "zhou-mingyuan": "accepted", "lin-xiaoyun": "waived", "luo-zihan": "declined"}
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -141,6 +142,20 @@ def test_pictures_of_messages_and_appeals(
     pages += [(SUPERVISOR, f"desk-{name}", f"/desk/cases/{item.pk}/") for name, item in requests.items()]
     pages += [(SUPERVISOR, f"queue-{view}", f"/desk/?view={view}") for view in ("messages", "appeals")]
     assert not list(take_all(pages, open_page=open_page, business=business, stack=stack, live=live, folder="messages"))
+
+
+@pytest.mark.browser
+def test_pictures_of_consents(
+    open_page: "Callable[..., Page]", business: Business, stack: Stack, live: str, clock: Clock
+) -> None:
+    """The centre of somebody who agreed to everything, is asked by a new policy and whose browser sends its signal."""
+    shutil.rmtree(SHOTS / "consents", ignore_errors=True)
+    States(business, stack, clock).signal(EVERYTHING)
+    names = {"home": "", "centre": "consents/", "sharing": "consents/sharing/", "permissions": "consents/permissions/",
+             "policies": "consents/policies/", "end": "consents/confirm/?purpose=face&to=end",
+             "give": "consents/confirm/?purpose=marketing_sms&to=give"}  # fmt: skip
+    pages = [(EVERYTHING, name, f"/{address}") for name, address in names.items()]
+    assert not list(take_all(pages, open_page=open_page, business=business, stack=stack, live=live, folder="consents"))
 
 
 class States:
@@ -267,6 +282,14 @@ class States:
     def again(self, item: Request) -> Request:
         with django_as(self.stack, "worker"):
             return Request.objects.select_related("subject", "filed_by", "reviewer").get(pk=item.pk)
+
+    def signal(self, key: str) -> None:
+        user = self.user(key)
+        with django_as(self.stack, "worker"):
+            consents.note_signal(user, now=clock.now())
+            consents.settle(now=clock.now())
+            (filed,) = Request.objects.filter(subject=user, kind=Kind.WITHDRAWAL)
+        self.wait(State.CLOSED, filed)
 
     def is_halted(self, item: Request) -> bool:
         with django_as(self.stack, "worker"):

@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
+from rights.consents import ended_names
 from rights.datamap import DataMap
 from rights.kernel.plan import BlockerFact, Fate, Line
 from rights.kernel.states import Kind
@@ -33,8 +34,7 @@ def matter_of_case(request: Request, data_map: DataMap) -> str:
         named = [data_map.corrections.get(item["correction"]) for item in details.get("items", ())]
         scope = [item.label(language) for item in named if item]
     elif kind is Kind.WITHDRAWAL:
-        purposes = [data_map.consents.get(key) for key in details.get("purposes", ())]
-        scope = [item.label(language) for item in purposes if item]
+        scope = ended_names(details, data_map, language)
     else:
         keys = list(details.get("entities", ()))
         everything = not keys or set(keys) >= set(data_map.entities)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.masks import mask_email, mask_id_number, mask_name, mask_phone
+from rights.consents import ended_names
 from rights.datamap import Blocker, Collection, DataMap
 from rights.kernel.clock import Pause, local_day
 from rights.kernel.decisions import reason
@@ -410,12 +411,7 @@ def title_of(request: Request, data_map: DataMap, language: str) -> str:
             everywhere = entities >= {key for key, entity in data_map.entities.items() if entity.relationship}
             return _("Cancel all services") if everywhere else _("Cancel: %(what)s") % {"what": names}
         case Kind.WITHDRAWAL:
-            purposes = [
-                data_map.consents[key].label(language)
-                for key in details.get("purposes") or ()
-                if key in data_map.consents
-            ]
-            return _("Stop: %(what)s") % {"what": listed(purposes)}
+            return _("Stop: %(what)s") % {"what": listed(ended_names(details, data_map, language))}
         case Kind.CORRECTION:
             keys = dict.fromkeys(item["correction"] for item in details.get("items") or ())
             labels = [data_map.corrections[key].label(language) for key in keys if key in data_map.corrections]

@@ -13,6 +13,7 @@ from accounts.authority import is_over
 from accounts.identities import get_identities
 from accounts.masks import mask_id_number
 from accounts.models import Authority, Identity, User
+from rights.consents import list_recipients
 from rights.datamap import DataMap
 from rights.kernel.clock import Pause, local_day
 from rights.kernel.decisions import REASONS
@@ -304,6 +305,14 @@ def _acts(request: Request, plan: Plan, data_map: DataMap, language: str) -> lis
                 )
                 for key in details.get("purposes", ())
                 if key in data_map.consents
+            ] + [
+                _act(
+                    item.key, data_map, language, fate="stop", outcome=_("stopped"),
+                    name=received.party.name(language), before=_("receives"), after=_("stopped"),
+                )
+                for received in list_recipients(data_map)
+                if received.party.key in (details.get("recipients") or ())
+                for item in received.refusable
             ]  # fmt: skip
         case Kind.CANCELLATION:
             closing = set(details.get("entities", ())) or set(data_map.entities)

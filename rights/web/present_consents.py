@@ -29,7 +29,8 @@ class Moment:
 
 @dataclass(frozen=True)
 class UseView:
-    """A use that rests on consent. `text`: how it came to stand so; `confirms`: whether ending or giving it asks once
+    """A use that rests on consent. `text`: how it came to stand so; `stopped`: recipients that
+    the person refused. `confirms`: whether ending or giving it asks once
     more on a page of its own, as something is lost or sensitive."""
 
     key: str
@@ -40,6 +41,7 @@ class UseView:
     company: str = ""
     consequence: str = ""
     recipients: str = ""
+    stopped: str = ""
     sensitive: bool = False
     marketing: bool = False
     pending: bool = False
@@ -55,7 +57,8 @@ def present_uses(register: Register, data_map: DataMap, *, language: str) -> lis
 def present_use(key: str, register: Register, data_map: DataMap, *, language: str) -> UseView:
     consent, standing = data_map.consents[key], register.uses[key]
     items = resting_on(key, data_map)
-    recipients = dict.fromkeys(name(language) for item in items for name in item.recipients)
+    parties = {data_map.recipient(name).key: name(language) for item in items for name in item.recipients}
+    stopped = [party for party in parties if register.recipients[recipient_key(party)].given is False]
     entities = dict.fromkeys(item.entity for item in items)
     verb = "end" if standing.given else "give"
     return UseView(
@@ -66,7 +69,8 @@ def present_use(key: str, register: Register, data_map: DataMap, *, language: st
         text=_how(standing),
         company=listed(data_map.entities[entity].name(language) for entity in entities),
         consequence=consent.consequence(language),
-        recipients=listed_parties(recipients),
+        recipients=listed_parties(parties[party] for party in parties if party not in stopped),
+        stopped=listed_parties(parties[party] for party in stopped),
         sensitive=any(item.sensitive for item in items),
         marketing=consent.kind == "marketing",
         pending=standing.pending,

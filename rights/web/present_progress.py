@@ -33,6 +33,7 @@ _KIND_OF_VERB = {
     "supplement": "access",
     "correct": "correction",
     "consent": "withdrawal",
+    "stop": "withdrawal",
     "close": "cancellation",
 }
 

@@ -155,6 +155,7 @@ def _act(act: str, *, event: str) -> tuple[str, str]:
         "correct": ("done", _("Corrected")),
         "export": ("done", _("Made available")),
         "consent": ("done", _("Consent withdrawn")),
+        "stop": ("done", _("Sharing stopped")),
         "close": ("done", _("Closed")),
         "hold": ("hold", _("Kept by law")),
     }.get(act, ("use", act))

@@ -14,7 +14,9 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from rights.actions.gates import is_stopped
+from rights.actions.handovers import NAMING
 from rights.actions.packages import name_systems
+from rights.consents import ended_names
 from rights.datamap import DataMap
 from rights.kernel.clock import local_day
 from rights.kernel.decisions import REASONS
@@ -250,12 +252,7 @@ def present_asked(request: Request, *, data_map: DataMap, language: str, values:
                 labels = [data_map.blockers[key].label(language) for key in given_up if key in data_map.blockers]
                 rows.append((_("Given up"), listed(labels or given_up)))
         case Kind.WITHDRAWAL:
-            chosen = [
-                data_map.consents[key].label(language)
-                for key in details.get("purposes", ())
-                if key in data_map.consents
-            ]
-            rows = [(_("Consents"), listed(chosen))]
+            rows = [(_("Consents"), listed(ended_names(details, data_map, language)))]
         case Kind.CORRECTION:
             rows = []
             for item in details.get("items", ()):
@@ -429,7 +426,7 @@ class _Words:
         acts: dict[str, list[Event]] = {}
         for event in events:
             verb = str(event.body.get("verb", ""))
-            acts.setdefault("erase" if verb in ERASING else verb, []).append(event)
+            acts.setdefault("erase" if verb in ERASING else "consent" if verb in NAMING else verb, []).append(event)
         for verb, group in acts.items():
             text = self._of_act(verb, group)
             if text:
@@ -463,7 +460,7 @@ class _Words:
                 return _("The old value was not there any more; nothing to correct.")
             case "restrict" if count:
                 return _("%(records)s are only stored from now on: %(names)s.") % values
-            case "consent":
+            case "consent" | "stop":
                 return self._stopped(group)
             case "close":
                 entities = dict.fromkeys(

@@ -87,6 +87,7 @@ def verb_word(verb: str) -> str:
         "supplement": _("package, what was missing"),
         "correct": _("correction"),
         "consent": _("consent"),
+        "stop": _("sharing"),
         "close": _("closing"),
         "erase": _("erasure"),
         "mask": _("blanking"),
