@@ -505,7 +505,7 @@ def _change(
 
 def _withdraw_consent(work: Work) -> int:
     consent = work.data_map.consents[work.step.params["purpose"]]
-    if ConsentEvent.objects.filter(request=work.request, purpose=consent.key).exists():
+    if work.step.round > 1 and ConsentEvent.objects.filter(request=work.request, purpose=consent.key).exists():
         return 0  # an earlier round ended it, and the person may have agreed again since
     connector = connect(work.step.system, work.data_map)
     rows = connector.set_fields(

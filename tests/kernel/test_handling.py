@@ -134,6 +134,11 @@ def test_the_number_of_repeats_is_the_policys() -> None:
     assert reasons(GOING, Kind.ACCESS, policy=strict, known=Circumstances(recent=1)) == []
 
 
+def test_taking_a_consent_back_is_never_too_often() -> None:
+    """As easily as it was given, also the tenth time (PIPL art. 15)."""
+    assert reasons(GOING, Kind.WITHDRAWAL, known=Circumstances(recent=10)) == []
+
+
 def test_a_request_counts_itself_among_the_recent_ones() -> None:
     assert NOTHING_KNOWN.recent == 1
 

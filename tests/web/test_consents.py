@@ -167,6 +167,7 @@ def test_while_it_is_being_ended_it_cannot_be_given(portal: Portal) -> None:
     assert events(portal, person, "marketing_sms") == []
 
 
+@pytest.mark.slow
 def test_to_change_ones_mind_often_is_no_abuse(portal: Portal) -> None:
     """More than three of the same within 30 days are looked at by a person; taking back never is (PIPL 15)."""
     person = portal.user(MARKETING)
