@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts.models import User
+from portal.core import rows
 from rights.models import Notice, Request
 
 
@@ -333,20 +334,16 @@ def notify(
     TEMPLATES[kind]
     reference = request.reference if request and request.reference else ""
     dedupe = f"{kind}:{request.pk if request else user.pk}:{once}{':2' if second_contact else ''}"
-    Notice.objects.bulk_create(
-        [
-            Notice(
-                user=user,
-                request=request,
-                kind=kind,
-                dedupe=dedupe,
-                params={"reference": reference, **(params or {})},
-                second_contact=second_contact,
-                created_at=now,
-            )
-        ],
-        ignore_conflicts=True,
+    notice = Notice(
+        user=user,
+        request=request,
+        kind=kind,
+        dedupe=dedupe,
+        params={"reference": reference, **(params or {})},
+        second_contact=second_contact,
+        created_at=now,
     )
+    rows.add(notice, unless_known=True)
 
 
 def render_notice(notice: Notice, language: str) -> tuple[str, str]:
