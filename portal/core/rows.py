@@ -16,35 +16,52 @@ M = TypeVar("M", bound=Model)
 
 
 def add(*rows: Model, unless_known: bool = False) -> None:
-    """Insert rows of any tables, in this order, in one way there and back. Keys that the database gives are not read.
+    """Insert rows of any tables, in this order, in one way there and back; each then has its key.
 
-    `unless_known`: a row that meets one with the same unique value is left out.
+    `unless_known`: a row that meets one with the same unique value is left out, and no key is read, as the role may not
+    see the row.
     """
     texts: list[str] = []
     values: list[Any] = []
     for row in rows:
         text, fields = _insert(type(row))
-        texts.append(f"{text} ON CONFLICT DO NOTHING" if unless_known else text)
+        texts.append(f"{text} ON CONFLICT DO NOTHING" if unless_known else f"{text} RETURNING {_key(type(row))}")
         values += [field.get_db_prep_save(field.pre_save(row, True), connection) for field in fields]
-        row._state.adding = False
-    if texts:
-        with connection.cursor() as cursor:
-            cursor.execute(";".join(texts), values)
+    if not texts:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(";".join(texts), values)
+        for row in rows:
+            row._state.adding = False
+            if not unless_known:
+                (row.pk,) = cursor.fetchone()
+                cursor.nextset()
 
 
 def find(model: type[M], **where: Any) -> list[M]:
     """The rows that are as `where` says, in no order; a list there stands for any of its values."""
+    read = model._meta.concrete_fields
+    names, readers = [field.attname for field in read], _readers(model)
+    found = _fetch(model, where, columns=tuple(field.name for field in read))
+    return [model.from_db(connection.alias, names, _read(row, readers)) for row in found]
+
+
+def keys(model: type[Model], **where: Any) -> frozenset[Any]:
+    """The primary keys of the rows that `find` would give."""
+    return frozenset(key for (key,) in _fetch(model, where, columns=("pk",)))
+
+
+def _fetch(model: type[Model], where: Mapping[str, Any], *, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
     many = tuple(name for name, value in where.items() if isinstance(value, list | tuple))
-    text, fields, readers = _select(model, tuple(where), many)
+    text, fields = _select(model, columns, tuple(where), many)
     bound = [
         [_asked(field, each) for each in value] if isinstance(value, list | tuple) else _asked(field, value)
         for field, value in zip(fields, where.values(), strict=True)
     ]
-    names = [field.attname for field in model._meta.concrete_fields]
     with connection.cursor() as cursor:
         cursor.execute(text, bound)
-        found = cursor.fetchall()
-    return [model.from_db(connection.alias, names, _read(row, readers)) for row in found]
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
 def change(model: type[Model], where: Mapping[str, Any], **values: Any) -> bool:
@@ -71,16 +88,20 @@ Reader = tuple[int, Callable[..., Any]]
 
 @lru_cache(maxsize=64)
 def _select(
-    model: type[Model], where: tuple[str, ...], many: tuple[str, ...]
-) -> tuple[str, tuple["Field[Any, Any]", ...], tuple[Reader, ...]]:
-    read = model._meta.concrete_fields
+    model: type[Model], columns: tuple[str, ...], where: tuple[str, ...], many: tuple[str, ...]
+) -> tuple[str, tuple["Field[Any, Any]", ...]]:
     asked = tuple(_field(model, name) for name in where)
-    names = ", ".join(_columns(read))
+    names = ", ".join(_columns(_field(model, name) for name in columns))
     places = ("= ANY(%s)" if name in many else "= %s" for name in where)
     tests = [f"{column} {place}" for column, place in zip(_columns(asked), places, strict=True)]
     chosen = f" WHERE {' AND '.join(tests)}" if tests else ""
-    readers = tuple((place, field.from_db_value) for place, field in enumerate(read) if hasattr(field, "from_db_value"))
-    return f"SELECT {names} FROM {_table(model)}{chosen}", asked, readers  # noqa: S608 - as above
+    return f"SELECT {names} FROM {_table(model)}{chosen}", asked  # noqa: S608 - as above
+
+
+@lru_cache(maxsize=64)
+def _readers(model: type[Model]) -> tuple[Reader, ...]:
+    read = enumerate(model._meta.concrete_fields)
+    return tuple((place, field.from_db_value) for place, field in read if hasattr(field, "from_db_value"))
 
 
 def _read(row: Sequence[Any], readers: Iterable[Reader]) -> list[Any]:
@@ -109,6 +130,10 @@ def _update(
 def _field(model: type[Model], name: str) -> "Field[Any, Any]":
     found: Field[Any, Any] = model._meta.pk if name == "pk" else model._meta.get_field(name)  # type: ignore[assignment]
     return found
+
+
+def _key(model: type[Model]) -> str:
+    return connection.ops.quote_name(str(model._meta.pk.column))
 
 
 def _table(model: type[Model]) -> str:

@@ -275,8 +275,10 @@ class MariaDB:
         *,
         form: Form,
         write: Callable[[bytes], object],
+        seconds: float,
     ) -> int:
         """Row by row, as there is no COPY: fetched as a stream, so that memory stays the same."""
+        self.limit(connection, seconds=seconds)
         block = io.StringIO()
         write_line = _csv_line if form == "csv" else partial(_json_line, [json.dumps(each.name) for each in columns])
         types = [column.type for column in columns]
