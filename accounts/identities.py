@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from accounts.models import Identity, User
 from accounts.normal import normalise
-from portal.core import keyring
+from portal.core import keyring, rows
 
 
 def set_identity(*, user: User, kind: str, value: str, verified_at: datetime) -> Identity:
@@ -24,7 +24,7 @@ def set_identity(*, user: User, kind: str, value: str, verified_at: datetime) ->
 def get_identities(user: User) -> dict[str, str]:
     """What a person is found by in the business systems: kind to value."""
     known = {"account_no": user.account_no} | ({"phone": user.phone} if user.phone else {})
-    return known | {identity.kind: identity.value for identity in Identity.objects.filter(user=user)}
+    return known | {identity.kind: identity.value for identity in rows.find(Identity, user=user.pk)}
 
 
 def find_users(kind: str, value: str) -> list[User]:

@@ -102,11 +102,14 @@ class _Entry:
             self.head += data[: _HEAD - len(self.head)]
 
 
-def write_package(file: BinaryIO, order: Order, *, data_key: bytes, whole: bool = False) -> Written:
+def write_package(
+    file: BinaryIO, order: Order, *, data_key: bytes, whole: Callable[[], bool] = lambda: False
+) -> Written:
     """Write a person's package, sealed under `data_key`.
 
     A system that is down is named in `gaps`. One that goes away in the middle of a table begins the package anew
-    without it: nothing of it is handed out that only looks complete. `whole`: raises Unavailable at the first of them.
+    without it: nothing of it is handed out that only looks complete. `whole`, asked at the first of them: raise
+    Unavailable instead.
     """
     away: frozenset[str] = frozenset()
     while True:
@@ -118,7 +121,9 @@ def write_package(file: BinaryIO, order: Order, *, data_key: bytes, whole: bool 
             away |= {torn.system}
 
 
-def _write_once(file: BinaryIO, order: Order, *, data_key: bytes, away: frozenset[str], whole: bool) -> Written:
+def _write_once(
+    file: BinaryIO, order: Order, *, data_key: bytes, away: frozenset[str], whole: Callable[[], bool]
+) -> Written:
     contents: list[Content] = []
     gaps: list[str] = []
     sink = SealedWriter(file, data_key)
@@ -136,7 +141,7 @@ def _write_once(file: BinaryIO, order: Order, *, data_key: bytes, away: frozense
                         contents.extend(_write_collection(archive, snapshot, item, names) for item in items)
             except ConnectorError as error:
                 log.warning("package_gap", system=system, reason=str(error))
-                if whole:
+                if whole():
                     raise Unavailable(str(error)) from None
                 if begun:
                     raise _Torn(system) from None

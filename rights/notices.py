@@ -10,6 +10,7 @@ from itertools import islice
 from uuid import UUID
 
 from accounts.models import User
+from portal.core import rows
 from rights.models import Notice, Request
 
 
@@ -397,20 +398,16 @@ def notify(
     # What was told of a request before an appeal brought it back is told anew of what becomes of it then.
     again = f":again{request.reopened}" if request and request.reopened else ""
     dedupe = f"{kind}:{request.pk if request else user.pk}:{once}{':2' if second_contact else ''}{again}"
-    Notice.objects.bulk_create(
-        [
-            Notice(
-                user=user,
-                request=request,
-                kind=kind,
-                dedupe=dedupe,
-                params={"reference": reference, **(params or {})},
-                second_contact=second_contact,
-                created_at=now,
-            )
-        ],
-        ignore_conflicts=True,
+    notice = Notice(
+        user=user,
+        request=request,
+        kind=kind,
+        dedupe=dedupe,
+        params={"reference": reference, **(params or {})},
+        second_contact=second_contact,
+        created_at=now,
     )
+    rows.add(notice, unless_known=True)
 
 
 def notify_each(

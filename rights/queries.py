@@ -1,14 +1,17 @@
 """What pages, the API and the workers read. Due dates and lateness are derived here from the facts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
 
 from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import User
-from rights.datamap import DataMap
+from portal.core import rows
+from rights.datamap import DataMap, load_live_map
 from rights.kernel import clock
 from rights.kernel.calendar import NO_CALENDAR, Calendar, Year
 from rights.kernel.handling import SHIPPED, HandlingPolicy
@@ -18,6 +21,7 @@ from rights.kernel.states import OPEN_STATES, Kind, State
 from rights.models import (
     Appeal,
     CalendarYear,
+    Decision,
     Event,
     Fee,
     Gate,
@@ -25,6 +29,7 @@ from rights.models import (
     KindLimit,
     Notice,
     PolicyVersion,
+    Question,
     Relation,
     RelationshipEnd,
     Request,
@@ -75,6 +80,27 @@ def load_calendar() -> Calendar:
     )
 
 
+class Law:
+    """What holds for every request, as of one look: each part is read when it is first asked for and then stands. Made
+    anew for each look, so that nothing outlives what it was read from."""
+
+    @cached_property
+    def data_map(self) -> DataMap:
+        return load_live_map()
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        return active_rules()
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        return load_calendar()
+
+    @cached_property
+    def policy(self) -> HandlingPolicy:
+        return policy_in_force()
+
+
 @dataclass(frozen=True)
 class Limit:
     days: int = clock.LIMIT_DAYS
@@ -101,8 +127,9 @@ def clock_facts(request: Request, *, today: date | None = None) -> clock.ClockFa
     """
     if request.started_on is None:
         raise ValueError("A draft has no clock, nor a request that waits for its proof.")
-    questions = [(item.missing, _pause_of(item.asked_at, item.answered_at)) for item in request.questions.all()]
-    questions += [(False, _pause_of(fee.quoted_at, fee.settled_at)) for fee in request.fees.all()]
+    asked, quoted = pauses_of(request)
+    questions = [(item.missing, _pause_of(item.asked_at, item.answered_at)) for item in asked]
+    questions += [(False, _pause_of(fee.quoted_at, fee.settled_at)) for fee in quoted]
     started_on = request.started_on
     if request.received_at and request.resumed_at is None:
         missing = [pause for is_missing, pause in questions if is_missing]
@@ -119,6 +146,13 @@ def clock_facts(request: Request, *, today: date | None = None) -> clock.ClockFa
         limit_days=request.limit_days,
         working_days=request.working_days,
     )
+
+
+def pauses_of(request: Request) -> tuple[Iterable[Question], Iterable[Fee]]:
+    """What the clock of a request stood still for: what it was asked, and the fees it was quoted."""
+    if {"questions", "fees"} <= getattr(request, "_prefetched_objects_cache", {}).keys():
+        return request.questions.all(), request.fees.all()
+    return rows.find(Question, request=request.pk), rows.find(Fee, request=request.pk)
 
 
 def starts_clock(request: Request, *, asked_on: date) -> bool:
@@ -321,12 +355,11 @@ def relationship_ends(user: User, *, request: Request | None = None) -> dict[str
     The holds of a request go by the end that it met or brought about: a customer who came back and left again does not
     prolong them.
     """
-    ends = RelationshipEnd.objects.filter(user=user).order_by("ended_on")
     filed = clock.local_day(request.received_at) if request and request.received_at else None
     found: dict[str, date] = {}
-    for entity, day in ends.values_list("entity", "ended_on"):
-        if filed is None or entity not in found or found[entity] < filed:
-            found[entity] = day
+    for end in sorted(rows.find(RelationshipEnd, user=user.pk), key=lambda end: end.ended_on):
+        if filed is None or end.entity not in found or found[end.entity] < filed:
+            found[end.entity] = end.ended_on
     return found
 
 
@@ -352,17 +385,20 @@ def unread_notices(user: User) -> int:
     return Notice.objects.filter(user=user, read_at__isnull=True, second_contact=False).count()
 
 
-def open_steps(request: Request) -> QuerySet[Step]:
-    """What a request waits for before it closes; what outlives it goes on without it."""
-    return request.steps.exclude(state=Step.State.DONE).exclude(verb__in=OUTLIVING)
+def is_open(step: Step) -> bool:
+    """Whether its request waits for it before it closes; what outlives it goes on without it."""
+    return step.state != Step.State.DONE and step.verb not in OUTLIVING
 
 
-def backups_clear(request: Request, data_map: DataMap) -> dict[str, date]:
-    """By system from which something was erased, the day on which its backups are clear of it; where that is stated."""
+def backups_clear(request: Request, data_map: DataMap, *, steps: Iterable[Step] | None = None) -> dict[str, date]:
+    """By system from which something was erased, the day on which its backups are clear of it; where that is stated.
+
+    `steps` spares a look at those of the request.
+    """
     found: dict[str, date] = {}
-    for step in request.steps.filter(verb__in=["erase", "mask", "release"], done__gt=0, finished_at__isnull=False):
+    for step in rows.find(Step, request=request.pk) if steps is None else steps:
         days = data_map.systems[step.system].backup_days if step.system in data_map.systems else 0
-        if days and step.finished_at:
+        if days and step.finished_at and step.done and step.verb in {"erase", "mask", "release"}:
             day = clock.local_day(step.finished_at) + timedelta(days=days)
             found[step.system] = max(day, found.get(step.system, day))
     return found
@@ -421,6 +457,6 @@ def stopped_gates() -> QuerySet[Gate]:
 def reviewed_collections(request: Request) -> dict[str, str]:
     """What reviewers decided of the lines that needed a person: collection → keep, erase or refer."""
     decided: dict[str, str] = {}
-    for item in request.decisions.order_by("decided_at").values_list("lines", flat=True):
-        decided.update(item)
+    for item in sorted(rows.find(Decision, request=request.pk), key=lambda item: item.decided_at):
+        decided.update(item.lines)
     return decided

@@ -8,7 +8,7 @@ person: a reference, days, counts by collection, keys of reasons. `portal.core.v
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -19,13 +19,12 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Max, Min, Q, Sum
 
-from portal.core import keyring, ledger, verify_receipt
+from portal.core import keyring, ledger, rows, verify_receipt
 from portal.core.models import LedgerEntry, LedgerHead
-from rights.datamap import load_live_map
 from rights.kernel.decisions import REASONS
 from rights.kernel.plan import Plan
 from rights.models import Hold, Receipt, Request, StatusSecret, Step
-from rights.queries import backups_clear, due_if_any
+from rights.queries import Law, backups_clear, due_if_any
 
 FORMAT = "portal-receipt-1"
 MEDIA_TYPE = "application/ld+json"
@@ -102,12 +101,24 @@ class Draft:
         digests = verify_receipt.digest_fields(self.fields, salt=self.salt)
         return f"receipt.{self.event}", verify_receipt.digest_digests(digests)
 
+    def as_row(self, request: Request, *, entry: LedgerEntry) -> Receipt:
+        """What is kept of it, so that it can be handed out: what `entry` has committed to."""
+        return Receipt(
+            id=self.id,
+            request=request,
+            event=self.event,
+            seq=entry.seq,
+            fields=verify_receipt.canonical(self.fields).decode(),
+            salt=self.salt,
+            at=entry.at,
+        )
 
-def draw_up(request: Request, *, event: str, body: Mapping[str, Any], now: datetime) -> list[Draft]:
+
+def draw_up(request: Request, *, event: str, body: Mapping[str, Any], now: datetime, law: Law) -> list[Draft]:
     """The receipts that an event is told by, as the request stands inside the event's transaction; often none."""
     drafts = []
     for kind in TOLD_BY.get(event, ()):
-        told = _tell(request, kind, event=event, body=body, now=now)
+        told = _tell(request, kind, event=event, body=body, now=now, law=law)
         if told is None:
             continue
         number = uuid4()
@@ -127,39 +138,25 @@ def draw_up(request: Request, *, event: str, body: Mapping[str, Any], now: datet
     return drafts
 
 
-def keep(drafts: Iterable[Draft], *, request: Request, entry: LedgerEntry) -> None:
-    """Keep what an entry has committed to, so that it can be handed out."""
-    Receipt.objects.bulk_create(
-        Receipt(
-            id=draft.id,
-            request=request,
-            event=draft.event,
-            seq=entry.seq,
-            fields=verify_receipt.canonical(draft.fields).decode(),
-            salt=draft.salt,
-            at=entry.at,
-        )
-        for draft in drafts
-    )
-
-
-def _tell(request: Request, kind: str, *, event: str, body: Mapping[str, Any], now: datetime) -> Fields | None:
+def _tell(
+    request: Request, kind: str, *, event: str, body: Mapping[str, Any], now: datetime, law: Law
+) -> Fields | None:
     """What a receipt says beside what all say; None where there is nothing to tell."""
     match kind:
         case "submission":
-            return _tell_submission(request, now=now)
+            return _tell_submission(request, now=now, law=law)
         case "decision":
-            return _tell_decision(request, event=event, body=body, now=now)
+            return _tell_decision(request, event=event, body=body, now=now, law=law)
         case "fulfilment":
-            return _tell_fulfilment(request, event=event, body=body)
+            return _tell_fulfilment(request, event=event, body=body, law=law)
         case "hold":
             records = _held(request)
             return {"status": "delayed", "records": records} if records else None
         case _:
-            return _tell_release(body)
+            return _tell_release(body, law=law)
 
 
-def _tell_submission(request: Request, *, now: datetime) -> Fields:
+def _tell_submission(request: Request, *, now: datetime, law: Law) -> Fields:
     if request.started_on is None:
         return {"status": "requires_action", "justification": _reasons(request.review_reasons)}
     plan = Plan.from_json(request.plan) if request.plan else None
@@ -174,12 +171,12 @@ def _tell_submission(request: Request, *, now: datetime) -> Fields:
         for line in (plan.lines if plan else ())
         if line.count
     ]
-    return {"status": "acknowledged", **_due(request, now=now), "records": records}
+    return {"status": "acknowledged", **_due(request, now=now, law=law), "records": records}
 
 
-def _tell_decision(request: Request, *, event: str, body: Mapping[str, Any], now: datetime) -> Fields:
+def _tell_decision(request: Request, *, event: str, body: Mapping[str, Any], now: datetime, law: Law) -> Fields:
     if event == "accepted":
-        return {"status": "accepted", "decided_by": "policy", **_due(request, now=now)}
+        return {"status": "accepted", "decided_by": "policy", **_due(request, now=now, law=law)}
     if event.startswith("appeal_"):
         written = request.appeals.order_by("-decided_at").values_list("text_salt", flat=True).first()
     else:
@@ -190,24 +187,27 @@ def _tell_decision(request: Request, *, event: str, body: Mapping[str, Any], now
         "justification": _reasons([body["key"]] if body["key"] else []),
         "decided": dict(body["lines"]),
         "text": {"salt": written},
-        **_due(request, now=now),
+        **_due(request, now=now, law=law),
     }
 
 
-def _tell_fulfilment(request: Request, *, event: str, body: Mapping[str, Any]) -> Fields | None:
-    done = (
-        request.steps.filter(state=Step.State.DONE)
-        .exclude(verb__in=["hold", "restrict", "release"])
-        .values_list("system", "collection", "verb")
-        .annotate(total=Sum("done"))
-        .order_by("system", "collection", "verb")
-    )
-    records = [_record(system, collection, total, act=verb) for system, collection, verb, total in done if total]
+def _tell_fulfilment(request: Request, *, event: str, body: Mapping[str, Any], law: Law) -> Fields | None:
+    steps = rows.find(Step, request=request.pk)
+    done: dict[tuple[str, str, str], int] = {}
+    for step in steps:
+        if step.state == Step.State.DONE and step.verb not in {"hold", "restrict", "release"}:
+            key = step.system, step.collection, step.verb
+            done[key] = done.get(key, 0) + step.done
+    records = [
+        _record(system, collection, total, act=verb)
+        for (system, collection, verb), total in sorted(done.items())
+        if total
+    ]
     if event == "deferred":
         return (
             {"status": "delayed", "justification": _reasons(body["blockers"]), "records": records} if records else None
         )
-    clear = backups_clear(request, load_live_map())
+    clear = backups_clear(request, law.data_map, steps=steps)
     return {
         "status": "fulfilled",
         "justification": _reasons(body["keys"]),
@@ -238,10 +238,10 @@ def _held(request: Request) -> list[Fields]:
     ]  # fmt: skip
 
 
-def _tell_release(body: Mapping[str, Any]) -> Fields | None:
+def _tell_release(body: Mapping[str, Any], *, law: Law) -> Fields | None:
     if body.get("verb") != "release" or not body.get("count"):
         return None
-    item = load_live_map().collections.get(body["collection"])
+    item = law.data_map.collections.get(body["collection"])
     records = [_record(item.system if item else "", body["collection"], body["count"], act="erase")]
     return {"status": "fulfilled", "records": records}
 
@@ -255,8 +255,8 @@ def _days(first: date | None, last: date | None) -> Fields:
     return {"first_day": first.isoformat(), "last_day": last.isoformat()} if first and last else {}
 
 
-def _due(request: Request, *, now: datetime) -> Fields:
-    due = due_if_any(request, now=now)
+def _due(request: Request, *, now: datetime, law: Law) -> Fields:
+    due = due_if_any(request, now=now, calendar=law.calendar) if request.started_on else None
     return {"due": due.on.isoformat()} if due else {}
 
 

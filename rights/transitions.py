@@ -7,12 +7,12 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import User
-from portal.core import ledger
+from portal.core import ledger, rows
 from portal.core.wake import wake
 from rights import receipts
 from rights.kernel.states import State, require_move
 from rights.models import Event, Request
-from rights.queries import place_of
+from rights.queries import Law, place_of
 
 ADVANCE = "rights.tasks.advance"
 
@@ -30,6 +30,7 @@ def move(
     actor: User | None = None,
     body: Mapping[str, Any] | None = None,
     commitments: Mapping[str, str] | None = None,
+    law: Law | None = None,
     **fields: Any,
 ) -> None:
     """Move a request, write what goes with it, and wake a worker.
@@ -42,13 +43,19 @@ def move(
     require_move(before, to)
     # No savepoint: whoever could not move it has to undo what should have gone with it.
     with transaction.atomic(savepoint=False):
-        if not Request.objects.filter(pk=request.pk, state=before).update(state=to, **fields):
+        if not rows.change(Request, {"pk": request.pk, "state": before}, state=to, **fields):
             raise StaleRequest(f"The request is no longer {before}.")
         request.state = to
         for name, value in fields.items():
             setattr(request, name, value)
         record(
-            request, event=event, now=now, actor=actor, body={**(body or {}), "to": to.value}, commitments=commitments
+            request,
+            event=event,
+            now=now,
+            actor=actor,
+            body={**(body or {}), "to": to.value},
+            commitments=commitments,
+            law=law,
         )
         wake_worker(request, now=now)
 
@@ -66,12 +73,16 @@ def record(
     actor: User | None = None,
     body: Mapping[str, Any] | None = None,
     commitments: Mapping[str, str] | None = None,
+    law: Law | None = None,
 ) -> None:
-    """Write a moment that moves nothing: to the timeline and, as fact and with its receipts, to the ledger."""
+    """Write a moment that moves nothing: to the timeline and, as fact and with its receipts, to the ledger.
+
+    `law`: what the caller has read already of what its receipts may tell.
+    """
     plain = dict(body or {})
     with transaction.atomic(savepoint=False):
-        Event.objects.create(request=request, kind=event, body=plain, at=now, actor=actor)
-        drafts = receipts.draw_up(request, event=event, body=plain, now=now)
+        drafts = receipts.draw_up(request, event=event, body=plain, now=now, law=law or Law())
         digests = {**(commitments or {}), **dict(draft.commitment for draft in drafts)}
-        entry = ledger.append(chain=request.pk, kind=event, body=plain, commitments=digests, now=now)
-        receipts.keep(drafts, request=request, entry=entry)
+        entry = ledger.next_entry(chain=request.pk, kind=event, body=plain, commitments=digests, now=now)
+        moment = Event(request=request, kind=event, body=plain, at=now, actor=actor)
+        rows.add(moment, entry, *(draft.as_row(request, entry=entry) for draft in drafts))

@@ -34,7 +34,7 @@ from django.db import connection, transaction
 from django.db.models import Max
 from django.utils.dateparse import parse_datetime
 
-from portal.core import keyring
+from portal.core import keyring, rows
 from portal.core.merkle import HEIGHT, Tree, fold, leaf_hash, prove_consistency, prove_inclusion
 from portal.core.models import LedgerEntry, LedgerHead, LedgerLeaf, LedgerNode, canonical_json
 from portal.core.verify_receipt import root_of
@@ -86,34 +86,48 @@ def append(
     now: datetime,
     commitments: Mapping[str, str] | None = None,
 ) -> LedgerEntry:
-    """Add an entry to the end of `chain`.
+    """Add an entry to the end of `chain`, in the transaction of the step it records: both happen or neither."""
+    # No savepoint: whoever cannot write down what it did has to undo all of it.
+    with transaction.atomic(savepoint=False):
+        entry = next_entry(chain=chain, kind=kind, body=body, now=now, commitments=commitments)
+        rows.add(entry)
+    return entry
 
-    Call it in the transaction of the step it records: both happen or neither. The lock is on this chain alone and lasts
-    until that transaction ends. The web role reads and writes the chain it names and no other (`app.chain`).
+
+def next_entry(
+    *,
+    chain: UUID,
+    kind: str,
+    body: Mapping[str, Json],
+    now: datetime,
+    commitments: Mapping[str, str] | None = None,
+) -> LedgerEntry:
+    """The entry that comes next in `chain`, for the caller to add (`rows.add`) beside whatever goes with it.
+
+    Inside a transaction: the lock that keeps its place is on this chain alone and lasts until that ends. The web role
+    reads and writes the chain it names and no other (`app.chain`).
     """
     commitments = dict(commitments or {})
     if wrong := [name for name, digest in commitments.items() if not _DIGEST.fullmatch(digest)]:
         raise ValueError(f"Commitments are digests made by commit_to, never texts: {', '.join(wrong)}.")
-    # No savepoint: whoever cannot write down what it did has to undo all of it.
-    with transaction.atomic(savepoint=False):
-        seq, previous = _lock_chain(chain)
-        body_text, commitments_text = canonical_json(body), canonical_json(commitments)
-        digest = hashlib.sha256(
-            entry_message(
-                chain=str(chain), seq=seq, at=micros(now), kind=kind, previous=previous.hex(),
-                commitments=commitments_text, body=body_text,
-            )
-        ).digest()  # fmt: skip
-        return LedgerEntry.objects.create(
-            chain=chain,
-            seq=seq,
-            kind=kind,
-            at=now,
-            body=dict(body),
-            commitments=commitments,
-            previous=previous,
-            hash=digest,
+    body_text, commitments_text = canonical_json(body), canonical_json(commitments)
+    seq, previous = _lock_chain(chain)
+    digest = hashlib.sha256(
+        entry_message(
+            chain=str(chain), seq=seq, at=micros(now), kind=kind, previous=previous.hex(),
+            commitments=commitments_text, body=body_text,
         )
+    ).digest()  # fmt: skip
+    return LedgerEntry(
+        chain=chain,
+        seq=seq,
+        kind=kind,
+        at=now,
+        body=dict(body),
+        commitments=commitments,
+        previous=previous,
+        hash=digest,
+    )
 
 
 def read_chain(chain: UUID) -> list[LedgerEntry]:

@@ -9,7 +9,7 @@ from contextlib import closing
 
 from django.db import transaction
 
-from portal.core import keyring
+from portal.core import keyring, rows
 from rights.actions import gates
 from rights.actions.erasures import log_of
 from rights.actions.keys import keys_to_json, open_keys, seal_keys
@@ -25,7 +25,7 @@ def erase(work: Work) -> int:
     step = work.step
     # A step that is claimed for the first time has left nothing open.
     if step.fence > 1 and (left_open := step.batches.filter(closed_at__isnull=True).first()):
-        _act(work, _read_again(work), open_keys(bytes(left_open.keys or b"")), batch=left_open)
+        _act(work, _read_again(work), open_keys(bytes(left_open.keys or b"")), is_open=True)
     size, unmoved = FIRST_BATCH, False
     while True:
         before = step.done
@@ -68,39 +68,43 @@ def _read_again(work: Work) -> Reading:
         return reading
 
 
-def _act(work: Work, reading: Reading, keys: Sequence[Key], *, batch: Batch | None = None) -> float:
+def _act(work: Work, reading: Reading, keys: Sequence[Key], *, is_open: bool = False) -> float:
     """One batch by the protocol: persist the keys, act on them and the plan's predicate, look at them, record, shred.
 
-    Returns the seconds that acting took.
+    `is_open`: a worker that died had persisted them. Returns the seconds that acting took.
     """
-    batch = batch or _open_batch(work, keys)
+    if not is_open:
+        _open_batch(work, keys)
     connector = connect(work.step.system, work.data_map)
     begun = time.monotonic()
     connector.erase(reading.seed, reading.policies, work.step.collection, keys)
     seconds = time.monotonic() - begun
     left = set(connector.find_present(work.step.collection, keys))
-    _close_batch(work, batch, gone=[key for key in keys if key not in left] if left else keys)
+    _close_batch(work, gone=[key for key in keys if key not in left] if left else keys)
     return seconds
 
 
-def _open_batch(work: Work, keys: Sequence[Key]) -> Batch:
+def _open_batch(work: Work, keys: Sequence[Key]) -> None:
     text = keys_to_json(keys)
+    batch = Batch(
+        step=work.step,
+        keys=seal_keys(text),
+        count=len(keys),
+        digest=keyring.blind_index("batch", text),
+        opened_at=work.moment(),
+    )
     with transaction.atomic():
         work.write()
-        return Batch.objects.create(
-            step=work.step,
-            keys=seal_keys(text),
-            count=len(keys),
-            digest=keyring.blind_index("batch", text),
-            opened_at=work.moment(),
-        )
+        rows.add(batch)
 
 
-def _close_batch(work: Work, batch: Batch, *, gone: Sequence[Key]) -> None:
-    """Record what is absent now and shred the keys; the erasure log keeps their digests."""
+def _close_batch(work: Work, *, gone: Sequence[Key]) -> None:
+    """Of the step's open batch, of which there is never more than one: record what is absent now and shred the keys.
+
+    The erasure log keeps their digests.
+    """
     logged = log_of(gone, collection=work.step.collection) if gone else {}
     with transaction.atomic():
         work.write(done=work.step.done + len(gone))
-        Batch.objects.filter(pk=batch.pk, closed_at__isnull=True).update(
-            closed_at=work.moment(), gone=len(gone), keys=None, **logged
-        )
+        still_open = {"step": work.step.pk, "closed_at": None}
+        rows.change(Batch, still_open, closed_at=work.moment(), gone=len(gone), keys=None, **logged)

@@ -5,10 +5,9 @@ is found by the next tick.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
 from random import SystemRandom
 from typing import Any
 from uuid import UUID
@@ -16,8 +15,10 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import Sum
 
+from accounts.models import User
+from portal.core import rows
 from portal.core.wake import at_work
 from rights.actions import gates
 from rights.actions.handovers import NAMING, attend, tell_recipients
@@ -25,7 +26,7 @@ from rights.actions.steps import make_steps, release_matter, run_step, steps_in_
 from rights.actions.submit import defer, route, stated_matter
 from rights.actions.work import LEASE, READ_AGAIN_SECONDS, LostLease, Postponed, Stopped, Work
 from rights.connectors.base import ConnectorError, Refused, Unavailable
-from rights.datamap import Consent, DataMap, load_live_map
+from rights.datamap import Consent, DataMap
 from rights.kernel.clock import local_day
 from rights.kernel.plan import GOING, Fate, Plan, exceeds
 from rights.kernel.retention import Rule
@@ -33,7 +34,7 @@ from rights.kernel.states import Kind, State
 from rights.models import Request, Step
 from rights.notices import notify
 from rights.planning import Matter, is_retained, make_plan, with_facts
-from rights.queries import active_rules, backups_clear, due_of, open_steps
+from rights.queries import Law, backups_clear, due_of, is_open
 from rights.transitions import StaleRequest, move, record
 
 log = structlog.get_logger(__name__)
@@ -49,18 +50,19 @@ class Look:
     """One look at a request: what does not change while it lasts is read once, facts once a second."""
 
     now: datetime
+    law: Law = field(default_factory=Law)
     _stated: Matter | None = None
     _matter: Matter | None = None
     facts_at: float = 0.0
     """When the facts were read, by `time.monotonic()`."""
 
-    @cached_property
+    @property
     def data_map(self) -> DataMap:
-        return load_live_map()
+        return self.law.data_map
 
-    @cached_property
+    @property
     def rules(self) -> tuple[Rule, ...]:
-        return active_rules()
+        return self.law.rules
 
     def stated(self, request: Request) -> Matter:
         """The matter without the facts that may change: a decision and what it decides about stand."""
@@ -78,18 +80,29 @@ class Look:
 def advance(*, request_id: UUID, now: datetime) -> None:
     """Take a request as far as it goes now. Harmless to call at any time, by any number of workers."""
     attend(request_id, now=now)
-    look = Look(now)
+    look, was_dispatched = Look(now), False
     try:
         with at_work(request_id=str(request_id)):
             for _ in range(MAX_ROUNDS):
-                request = Request.objects.select_related("subject", "filed_by").get(pk=request_id)
+                request = _read(request_id)
+                was_dispatched |= request.dispatched_at is not None
                 if not _advance_once(request, look):
                     break
     except StaleRequest as stale:
         # Another worker was first; what is left to do is its, or the next tick's.
         log.info("advance_stale", request=str(request_id), reason=str(stale))
-    # Only now may a tick hand it over again: a queue that is slow must not fill with what stands in it already.
-    Request.objects.filter(pk=request_id, dispatched_at__isnull=False).update(dispatched_at=None)
+    # Only now may a tick hand it over again: a queue that is slow must not fill with what stands in it already. What a
+    # tick has handed over meanwhile, its own message comes back from.
+    if was_dispatched:
+        Request.objects.filter(pk=request_id, dispatched_at__isnull=False).update(dispatched_at=None)
+
+
+def _read(request_id: UUID) -> Request:
+    """The request as it is now, with who it is about and who filed it."""
+    (request,) = rows.find(Request, pk=request_id)
+    people = {user.pk: user for user in rows.find(User, pk=[request.subject_id, request.filed_by_id])}
+    request.subject, request.filed_by = people[request.subject_id], people[request.filed_by_id]
+    return request
 
 
 def _advance_once(request: Request, look: Look) -> bool:
@@ -97,7 +110,7 @@ def _advance_once(request: Request, look: Look) -> bool:
     now = look.now
     match State(request.state):
         case State.CHECKING:
-            route(request, now=now)
+            route(request, now=now, law=look.law)
             return request.state not in {State.CHECKING, State.REVIEW}
         case State.ACTING:
             if request.act_after is not None and (now < request.act_after or not start_round(request, look)):
@@ -132,10 +145,11 @@ def start_round(request: Request, look: Look) -> bool:
             approved_at=None,
             act_after=None,
             body={"collections": [item.collection for item in excess]},
+            law=look.law,
         )
         return False
     if matter.kind is Kind.CANCELLATION and fresh.waits:
-        defer(request, plan=fresh, now=now, act_after=None)
+        defer(request, plan=fresh, now=now, law=look.law, act_after=None)
         return False
     try:
         steps = make_steps(request, plan=fresh, matter=matter, data_map=data_map, rules=look.rules, now=now)
@@ -145,21 +159,18 @@ def start_round(request: Request, look: Look) -> bool:
         Request.objects.filter(pk=request.pk, act_after=request.act_after).update(act_after=now + timedelta(minutes=5))
         return False
     with transaction.atomic():
-        if (
-            not Request.objects.filter(pk=request.pk, state=State.ACTING, round=request.round)
-            .exclude(act_after=None)
-            .update(round=F("round") + 1, act_after=None)
-        ):
+        seen = {"pk": request.pk, "state": State.ACTING, "round": request.round, "act_after": request.act_after}
+        if not rows.change(Request, seen, round=request.round + 1, act_after=None):
             raise StaleRequest("The round was started by another worker.")
         request.round, request.act_after = request.round + 1, None
-        Step.objects.bulk_create(steps)
-        record(request, event="started", now=now, body={"steps": len(steps), "round": request.round})
+        rows.add(*steps)
+        record(request, event="started", now=now, body={"steps": len(steps), "round": request.round}, law=look.law)
     return True
 
 
 def run_steps(request: Request, look: Look) -> bool:
     """Run what may run; whether anything was done."""
-    steps = list(request.steps.exclude(state=Step.State.DONE))
+    steps = rows.find(Step, request=request.pk)
     done = False
     while True:
         ready = [step for step in steps_in_order(steps, now=look.now) if step.state != Step.State.DEAD]
@@ -197,6 +208,7 @@ def _run_claimed(request: Request, step: Step, look: Look) -> bool:
                 event="step_done",
                 now=work.moment(),
                 body={"verb": step.verb, "collection": step.collection, "count": count, **_to_be_told(step)},
+                law=look.law,
             )
             if entry.is_limited:
                 gates.wake_next(step.system, now=now)
@@ -248,13 +260,14 @@ def _give_up(work: Work, reason: str) -> None:
 def finish_round(request: Request, look: Look) -> bool:
     """All steps are done: go on with what has come free, wait for what blocks, or close."""
     now = look.now
-    if open_steps(request).exists():
+    steps = rows.find(Step, request=request.pk)
+    if any(is_open(step) for step in steps):
         return False
-    told = tell_recipients(request, now=now)
+    told = tell_recipients(request, data_map=look.data_map, steps=steps, now=now)
     kind = Kind(request.kind)
     if kind in {Kind.ACCESS, Kind.CORRECTION}:
         if told:
-            close(request, plan=None, data_map=look.data_map, now=now)
+            close(request, plan=None, steps=steps, law=look.law, now=now)
         return False
     fresh = make_plan(look.matter(request), data_map=look.data_map, rules=look.rules, now=now, wait=WORKER_WAIT)
     if fresh.unknown:
@@ -263,21 +276,24 @@ def finish_round(request: Request, look: Look) -> bool:
         Request.objects.filter(pk=request.pk, state=State.ACTING, round=request.round).update(act_after=now)
         return True
     if fresh.of(Fate.BLOCKED):
-        defer(request, plan=fresh, now=now)
+        defer(request, plan=fresh, now=now, law=look.law)
     elif told:
-        close(request, plan=fresh, data_map=look.data_map, now=now)
+        close(request, plan=fresh, steps=steps, law=look.law, now=now)
     return False
 
 
 def _has_unwritten_holds(request: Request, fresh: Plan) -> bool:
     """Whether something is held now that was to go when the round was planned: the business wrote a later date."""
+    if not fresh.of(Fate.HOLD):
+        return False
     counted = request.holds.filter(released_at__isnull=True).values_list("collection").annotate(Sum("count"))
     written: dict[str, int] = dict(counted)
     return any(written.get(line.collection, 0) < line.count for line in fresh.of(Fate.HOLD))
 
 
-def close(request: Request, *, plan: Plan | None, data_map: DataMap, now: datetime) -> None:
+def close(request: Request, *, plan: Plan | None, steps: Sequence[Step], law: Law, now: datetime) -> None:
     """Every line is done, held, kept or referred. The holds live on without the request."""
+    data_map = law.data_map
     fields: dict[str, Any] = {"plan": plan.to_json()} if plan else {}
     keys = closing_keys(request, plan=plan, data_map=data_map)
     with transaction.atomic():
@@ -290,13 +306,14 @@ def close(request: Request, *, plan: Plan | None, data_map: DataMap, now: dateti
             closing_key=keys[0],
             check_after=None,
             body={"key": keys[0], "keys": keys, "held": plan.count(Fate.HOLD) if plan else 0},
+            law=law,
             **fields,
         )
         if request.kind != Kind.ACCESS:
-            cleared = backups_clear(request, data_map)
+            cleared = backups_clear(request, data_map, steps=steps)
             params = {"backups": max(cleared.values()).isoformat()} if cleared else {}
             notify(user=request.subject, request=request, kind="closed", params=params, now=now)
-        if names := _recipients(request):
+        if names := _recipients(steps):
             params = {language: _listed(names, language) for language in ("zh", "en")}
             notify(user=request.subject, request=request, kind="sharing_stopped", params=params, now=now)
 
@@ -338,10 +355,12 @@ def _withdrawn_key(consent: Consent, *, plan: Plan | None, data_map: DataMap) ->
             return "OK.CONSENT_WITHDRAWN"
 
 
-def _recipients(request: Request) -> list[dict[str, str]]:
+def _recipients(steps: Iterable[Step]) -> list[dict[str, str]]:
     """Who has to be told that a consent was withdrawn, each once."""
     found: list[dict[str, str]] = []
-    for step in request.steps.filter(verb__in=NAMING).order_by("round", "ordinal"):
+    for step in sorted(steps, key=lambda item: (item.round, item.ordinal)):
+        if step.verb not in NAMING:
+            continue
         found += [name for name in step.params.get("recipients", ()) if name not in found]
     return found
 
@@ -372,10 +391,10 @@ def check_blockers(request: Request, look: Look) -> bool:
     }
     with transaction.atomic():
         if request.approved_at:
-            move(request, to=State.ACTING, event="unblocked", now=now, act_after=now, **started)
+            move(request, to=State.ACTING, event="unblocked", now=now, law=look.law, act_after=now, **started)
         else:
-            move(request, to=State.REVIEW, event="unblocked", now=now, **started)
-        due = due_of(request, now=now).on.isoformat()
+            move(request, to=State.REVIEW, event="unblocked", now=now, law=look.law, **started)
+        due = due_of(request, now=now, calendar=look.law.calendar).on.isoformat()
         notify(
             user=request.subject, request=request, kind="resumed", params={"due": due}, once=str(request.round), now=now
         )

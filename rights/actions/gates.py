@@ -11,12 +11,12 @@ from random import SystemRandom
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.permissions import can
-from portal.core import ledger
+from portal.core import ledger, rows
 from rights.kernel.states import State
 from rights.models import Gate, Step
 from rights.transitions import wake_worker
@@ -81,8 +81,11 @@ def claim(step: Step, *, lease: timedelta, now: datetime) -> Entry | Shut | None
 
 
 def _take(step: Step, gate: Gate | None, *, lease: timedelta, now: datetime) -> Entry | None:
-    """Conditional on the token as well: it says that the step is as it was read."""
-    due = Q(state=Step.State.READY, not_before__lte=now) | Q(state=Step.State.RUNNING, lease_until__lt=now)
+    """Conditional on all that says whether it is due, and on the token: then the step is as it was read."""
+    if step.state == Step.State.RUNNING and step.lease_until and step.lease_until >= now:
+        return None
+    names = ("pk", "fence", "attempts", "state", "not_before", "lease_until")
+    read = {name: getattr(step, name) for name in names}
     taken = {
         "state": Step.State.RUNNING,
         "fence": step.fence + 1,
@@ -90,7 +93,7 @@ def _take(step: Step, gate: Gate | None, *, lease: timedelta, now: datetime) -> 
         "lease_until": now + lease,
         "started_at": now,
     }
-    if not Step.objects.filter(due, pk=step.pk, fence=step.fence, attempts=step.attempts).update(**taken):
+    if not rows.change(Step, read, **taken):
         return None
     for name, value in taken.items():
         setattr(step, name, value)
@@ -233,7 +236,7 @@ _STOPPED = "Erasures are stopped"
 
 
 def _gates_of(system: str) -> dict[str, Gate]:
-    return Gate.objects.in_bulk([Gate.EVERY, system])
+    return {gate.system: gate for gate in rows.find(Gate, system=[Gate.EVERY, system])}
 
 
 def _told(gate: Gate) -> str:

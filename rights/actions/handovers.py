@@ -66,13 +66,12 @@ def parties_to_ask(request: Request, *, plan: Plan, matter: Matter, data_map: Da
     While a fact blocks records of its company a system is not asked: nobody can tell which of its own would be blocked.
     The round that follows once the fact has cleared asks it.
     """
+    parties = parties_asked(matter, data_map)
+    if not parties:
+        return []
     blocked = {line.entity for line in plan.of(Fate.BLOCKED)}
     asked = set(request.steps.filter(verb=ASK).values_list("collection", flat=True))
-    return [
-        (party, act)
-        for party, act in parties_asked(matter, data_map)
-        if party.entity not in blocked and party.key not in asked
-    ]
+    return [(party, act) for party, act in parties if party.entity not in blocked and party.key not in asked]
 
 
 def ask_party(step: Step, *, request: Request, data_map: DataMap, now: datetime) -> int | None:
@@ -94,15 +93,18 @@ def ask_party(step: Step, *, request: Request, data_map: DataMap, now: datetime)
 # --- recipients that are told
 
 
-def tell_recipients(request: Request, *, now: datetime, released: Iterable[str] = ()) -> bool:
+def tell_recipients(
+    request: Request, *, data_map: DataMap, steps: Iterable[Step], now: datetime, released: Iterable[str] = ()
+) -> bool:
     """Write down who has to be told of what was done so far, each once, and tell those whom a machine can tell now.
 
-    `released`: collections of which a release has just erased something. Whether the request may close: nobody is left
-    whom a machine could still tell in time. A letter is not waited for; its date is watched like any other.
+    `steps`: those of the request. `released`: collections of which a release has just erased something. Whether the
+    request may close: nobody is left whom a machine could still tell in time. A letter is not waited for; its date is
+    watched like any other.
     """
-    data_map = load_live_map()
-    done = request.steps.filter(state=Step.State.DONE).exclude(verb=ASK)
-    acts = [(step, ACT_OF_VERB[step.verb]) for step in done if step.verb in ACT_OF_VERB]
+    acts = [
+        (step, ACT_OF_VERB[step.verb]) for step in steps if step.state == Step.State.DONE and step.verb in ACT_OF_VERB
+    ]
     due_on = local_day(now) + timedelta(days=TELL_DAYS)
     touched: dict[tuple[str, str], set[str]] = {}
     parties: dict[str, Party] = {}

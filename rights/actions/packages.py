@@ -23,7 +23,7 @@ from django.db import transaction
 from django.db.models import F, Max
 
 from accounts.models import User
-from portal.core import keyring, ledger
+from portal.core import keyring, ledger, rows
 from portal.core.sealedfile import SealedWriter, read_sealed
 from rights.connectors.base import Unavailable
 from rights.datamap import DataMap, Text
@@ -83,7 +83,8 @@ def pack(work: "Work") -> int:
     request, params = work.request, work.step.params
     part: int = params.get("part", 1)
     systems = frozenset(params["systems"]) if "systems" in params else None
-    if made := Package.objects.filter(request=request, part=part, copy_of=None).first():
+    # A step that is claimed for the first time has made nothing.
+    if work.step.fence > 1 and (made := Package.objects.filter(request=request, part=part, copy_of=None).first()):
         return made.rows  # by a worker that died before it could say so
     package_id, data_key = uuid4(), keyring.new_data_key()
     order = Order(
@@ -99,13 +100,13 @@ def pack(work: "Work") -> int:
         part=part,
     )
     with _new_file(package_id) as file:
-        written = write_package(file, order, data_key=data_key, whole=systems is None and _may_wait(work))
+        written = write_package(file, order, data_key=data_key, whole=lambda: systems is None and _may_wait(work))
         if systems is not None and systems <= set(written.gaps):
             raise Unavailable(f"These systems did not answer: {', '.join(written.gaps)}.")
         os.fsync(file.fileno())
         with transaction.atomic():
             work.write()
-            package = Package.objects.create(
+            package = Package(
                 id=package_id,
                 request=request,
                 part=part,
@@ -117,6 +118,7 @@ def pack(work: "Work") -> int:
                 expires_at=work.now + timedelta(days=PACKAGE_DAYS),
                 gaps=list(written.gaps),
             )
+            rows.add(package)
             if written.gaps:
                 _supplement_later(work, systems=written.gaps, part=part + 1)
             _tell_made(package, is_added=systems is not None, data_map=work.data_map, now=work.now)

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.authority import grant_authority, is_over
+from accounts.identities import get_identities
 from accounts.models import Authority, User
 from portal.core.ledger import commit_to
 from rights.actions.review import CannotDecide, require_own, require_state
@@ -113,7 +114,7 @@ def _make_ready(request: Request, *, actor: User | None, commitments: Mapping[st
             started_on=local_day(now),
             limit_days=limit.days,
             working_days=limit.working_days,
-            **{"review_reasons": [], **childs_place(request, now=now)},
+            **{"review_reasons": [], **childs_place(request, identities=get_identities(request.subject), now=now)},
         )
         due = due_of(request, now=now).on.isoformat()
         for user in {request.subject, _asked(request)}:

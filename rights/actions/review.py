@@ -9,16 +9,16 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from portal.core import rows
 from portal.core.ledger import commit_to
 from rights.actions.submit import matter_of
-from rights.datamap import load_live_map
 from rights.kernel.decisions import REASONS, REFUSALS
 from rights.kernel.plan import Fate, Plan
 from rights.kernel.states import OPEN_STATES, Kind, State
 from rights.models import Decision, Question, Request, Step
 from rights.notices import notify
 from rights.planning import make_plan
-from rights.queries import active_rules, due_of, is_barred, knows_parties
+from rights.queries import Law, due_of, is_barred, knows_parties
 from rights.transitions import StaleRequest, move, record
 
 LINE_DECISIONS = ("keep", "erase", "refer")
@@ -46,7 +46,8 @@ def release(request: Request, *, reviewer: User, now: datetime) -> None:
 
 def live_plan(request: Request, *, now: datetime) -> Plan:
     """What would happen if the case were approved now."""
-    return make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now)
+    law = Law()
+    return make_plan(matter_of(request), data_map=law.data_map, rules=law.rules, now=now)
 
 
 def approve(
@@ -64,9 +65,11 @@ def approve(
             raise CannotDecide(_("Decide what becomes of %(what)s.") % {"what": line.collection})
     if key not in REASONS:
         raise CannotDecide(_("Choose a reason."))
-    undo_until = now + timedelta(seconds=settings.UNDO_SECONDS)
+    undo_until, law = now + timedelta(seconds=settings.UNDO_SECONDS), Law()
     with transaction.atomic():
-        _write_decision(request, reviewer=reviewer, outcome="approve", key=key, text=text, lines=lines, now=now)
+        _write_decision(
+            request, reviewer=reviewer, outcome="approve", key=key, text=text, lines=lines, law=law, now=now
+        )
         approved = make_allowed(plan, lines).to_json()
         if State(request.state) is State.DEFERRED:
             # What stands in the way still does; the approval waits with the request for the day it clears.
@@ -83,11 +86,12 @@ def approve(
                 now=now,
                 actor=reviewer,
                 body={"key": key},
+                law=law,
                 approved_plan=approved,
                 approved_at=now,
                 act_after=undo_until,
             )
-        due = due_of(request, now=now).on.isoformat()
+        due = due_of(request, now=now, calendar=law.calendar).on.isoformat()
         notify(user=request.subject, request=request, kind="approved", params={"due": due}, now=now)
 
 
@@ -232,10 +236,18 @@ def require_own(request: Request, reviewer: User) -> None:
 
 
 def _write_decision(
-    request: Request, *, reviewer: User, outcome: str, key: str, text: str, lines: Mapping[str, str], now: datetime
+    request: Request,
+    *,
+    reviewer: User,
+    outcome: str,
+    key: str,
+    text: str,
+    lines: Mapping[str, str],
+    now: datetime,
+    law: Law | None = None,
 ) -> None:
     commitment = commit_to(text)
-    Decision.objects.create(
+    decision = Decision(
         request=request,
         reviewer=reviewer,
         outcome=outcome,
@@ -245,6 +257,7 @@ def _write_decision(
         lines=dict(lines),
         decided_at=now,
     )
+    rows.add(decision)
     record(
         request,
         event="decided",
@@ -252,4 +265,5 @@ def _write_decision(
         actor=reviewer,
         body={"outcome": outcome, "key": key, "lines": dict(lines)},
         commitments={"text": commitment.digest},
+        law=law,
     )

@@ -14,6 +14,7 @@ import structlog
 from django.db import DatabaseError, connections, transaction
 from django.db.models import Max
 
+from portal.core import rows
 from rights.actions import gates, packages
 from rights.actions.erasing import erase
 from rights.actions.handovers import ASK, ask_party, parties_to_ask, tell_recipients
@@ -282,7 +283,13 @@ def _release(work: Work) -> int:
             raise Postponed("What refers to these records has not gone yet.") from None
         raise
     if gone:
-        tell_recipients(work.request, released=[step.collection], now=work.moment())
+        tell_recipients(
+            work.request,
+            data_map=work.data_map,
+            steps=rows.find(Step, request=work.request.pk),
+            released=[step.collection],
+            now=work.moment(),
+        )
         _look_at_what_waited(work)
     with open_reading(work.matter, system=step.system, data_map=work.data_map, rules=work.rules, now=work.now) as (
         snapshot,

@@ -9,26 +9,26 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts.authority import NoAuthority, require_authority
 from accounts.identities import get_identities
 from accounts.models import Authority, User
+from portal.core import rows
 from rights.actions.disowning import stop_link
-from rights.datamap import DataMap, load_live_map
+from rights.datamap import DataMap
 from rights.kernel import handling
 from rights.kernel.clock import SHANGHAI, local_day
 from rights.kernel.minors import is_under_fourteen
 from rights.kernel.plan import Plan
 from rights.kernel.retention import add_months
 from rights.kernel.states import Kind, State
-from rights.models import Request, Step
+from rights.models import Fee, Request, Step
 from rights.notices import notify
 from rights.planning import Matter, make_plan, with_facts
-from rights.queries import active_rules, due_of, entities_of, limit_of, policy_in_force, reviewed_collections
-from rights.transitions import move
+from rights.queries import Law, due_of, entities_of, limit_of, reviewed_collections
+from rights.transitions import StaleRequest, move
 
 ONLINE = "online"
 CHANGING = ("erase", "mask", "correct", "consent", "stop", "close", "release")
@@ -82,10 +82,10 @@ def matter_for(
     return with_facts(matter, subject=user)
 
 
-def preview(matter: Matter, *, now: datetime) -> Preview:
+def preview(matter: Matter, *, now: datetime, law: Law | None = None) -> Preview:
     """What would happen if it were asked for now."""
-    data_map = load_live_map()
-    return Preview(make_plan(matter, data_map=data_map, rules=active_rules(), now=now), data_map)
+    law = law or Law()
+    return Preview(make_plan(matter, data_map=law.data_map, rules=law.rules, now=now), law.data_map)
 
 
 def start_draft(
@@ -120,48 +120,50 @@ def submit(*, request_id: UUID, now: datetime) -> Request:
     The systems are asked before the transaction begins; what they said then is kept with the request. Where it is not
     proved who asks, or that they may, nothing is asked: the request waits for its proof.
     """
-    request = Request.objects.select_related("filed_by").prefetch_related("questions", "fees").get(pk=request_id)
+    request, law = Request.objects.select_related("filed_by").get(pk=request_id), Law()
     if request.state != State.DRAFT:
         return request
+    if request.subject_id == request.filed_by_id:
+        request.subject = request.filed_by
     kind = Kind(request.kind)
     require_complete(request)
-    if key := missing_proof(request, now=now):
+    if key := missing_proof(request, now=now, law=law):
         return _ask_for_proof(request, key=key, now=now)
     matter = matter_of(request)
-    seen = preview(matter, now=now)
+    seen = preview(matter, now=now, law=law)
     _require_given_up(request, seen)
-    first = childs_place(request, now=now)
+    first = childs_place(request, identities=matter.identities, now=now)
     limit = limit_of(kind, on=local_day(now))
-    with transaction.atomic():
-        locked = Request.objects.select_for_update(of=("self",)).get(pk=request_id)
-        if locked.state != State.DRAFT:
-            return locked
-        # The relations were read above; the locked row brings the state.
-        move(
-            request,
-            to=State.CHECKING,
-            event="submitted",
-            now=now,
-            actor=request.filed_by,
-            body={"kind": kind.value, "records": seen.plan.total},
-            reference=make_reference(now),
-            received_at=now,
-            ready_at=now,
-            started_on=local_day(now),
-            limit_days=limit.days,
-            working_days=limit.working_days,
-            plan=seen.plan.to_json(),
-            **first,
-        )
-        due = due_of(request, now=now).on.isoformat()
-        notify(user=request.subject, request=request, kind="received", params={"due": due}, now=now)
-        ask_whether_it_was_you(request, now=now)
+    try:
+        with transaction.atomic():
+            move(
+                request,
+                to=State.CHECKING,
+                event="submitted",
+                now=now,
+                actor=request.filed_by,
+                body={"kind": kind.value, "records": seen.plan.total},
+                law=law,
+                reference=make_reference(now),
+                received_at=now,
+                ready_at=now,
+                started_on=local_day(now),
+                limit_days=limit.days,
+                working_days=limit.working_days,
+                plan=seen.plan.to_json(),
+                **first,
+            )
+            due = due_of(request, now=now, calendar=law.calendar).on.isoformat()
+            notify(user=request.subject, request=request, kind="received", params={"due": due}, now=now)
+            ask_whether_it_was_you(request, now=now)
+    except StaleRequest:
+        return Request.objects.get(pk=request_id)  # as whoever was first has filed it
     return request
 
 
-def childs_place(request: Request, *, now: datetime) -> dict[str, Any]:
+def childs_place(request: Request, *, identities: Mapping[str, str], now: datetime) -> dict[str, Any]:
     """What puts a child's request first in the queue: one of somebody under 14, or filed by a guardian."""
-    child = is_under_fourteen(get_identities(request.subject).get("id_number", ""), today=local_day(now))
+    child = is_under_fourteen(identities.get("id_number", ""), today=local_day(now))
     if child or _acts_as(Authority.Kind.GUARDIAN, request):
         return {"priority": CHILD_FIRST, "review_reasons": ["OK.MINOR"]}
     return {}
@@ -169,12 +171,14 @@ def childs_place(request: Request, *, now: datetime) -> dict[str, Any]:
 
 def _acts_as(kind: Authority.Kind, request: Request) -> bool:
     """Whether who filed it stands to the person in this way. Whether that covers the request was decided before."""
+    if request.filed_by_id == request.subject_id:
+        return False
     return Authority.objects.filter(
         agent=request.filed_by_id, principal=request.subject_id, kind=kind, revoked_at=None
     ).exists()
 
 
-def missing_proof(request: Request, *, now: datetime) -> str:
+def missing_proof(request: Request, *, now: datetime, law: Law | None = None) -> str:
     """What has still to be proved, as a reason key (decisions, rows 27 and 33); empty where nothing has.
 
     An online request is proved by the account, by a valid authority for somebody else's, and by what the handling
@@ -188,7 +192,7 @@ def missing_proof(request: Request, *, now: datetime) -> str:
             require_authority(agent=request.filed_by, principal_id=request.subject_id, kind=request.kind, now=now)
         except NoAuthority:
             return "AGENT.UNAUTHORISED"
-    asked_for = set(policy_in_force().identity)
+    asked_for = set((law or Law()).policy.identity)
     return "ID.UNVERIFIED" if asked_for and asked_for - set(get_identities(request.subject)) else ""
 
 
@@ -262,49 +266,52 @@ def _require_given_up(request: Request, seen: Preview) -> None:
             )
 
 
-def route(request: Request, *, now: datetime) -> None:
+def route(request: Request, *, now: datetime, law: Law | None = None) -> None:
     """Send a checked request where it belongs: on by itself, to the desk, or to wait for a fact to clear."""
     if State(request.state) is not State.CHECKING:
         return
+    law = law or Law()
     plan = Plan.from_json(request.plan) if request.plan else None
     kind = Kind(request.kind)
     if plan is None or plan.unknown:
         # It was proved only now, or a system was silent: unknown never counts as clear, nor as unchanged, so look again
         # before it is decided.
-        plan = make_plan(matter_of(request), data_map=load_live_map(), rules=active_rules(), now=now, wait=30)
+        plan = make_plan(matter_of(request), data_map=law.data_map, rules=law.rules, now=now, wait=30)
         Request.objects.filter(pk=request.pk, state=State.CHECKING).update(plan=plan.to_json())
-    policy = policy_in_force()
-    known = _circumstances(request, plan=plan, policy=policy)
+    known = _circumstances(request, plan=plan, law=law)
     # A reviewer has looked already where a fee was accepted or waived.
-    served = request.fees.filter(Q(accepted_at__isnull=False) | Q(waived_at__isnull=False)).exists()
-    reasons = [] if served else handling.review_reasons(plan, kind=kind, policy=policy, known=known)
+    served = any(fee.accepted_at or fee.waived_at for fee in rows.find(Fee, request=request.pk))
+    reasons = [] if served else handling.review_reasons(plan, kind=kind, policy=law.policy, known=known)
     noted = [*request.review_reasons, *reasons]  # that it is a child's is known since it was filed
     if kind is Kind.CANCELLATION and plan.waits:
-        defer(request, plan=plan, now=now, review_reasons=noted)
+        defer(request, plan=plan, now=now, law=law, review_reasons=noted)
     elif reasons:
-        move(request, to=State.REVIEW, event="to_review", now=now, body={"reasons": noted}, review_reasons=noted)
+        move(
+            request, to=State.REVIEW, event="to_review", now=now, body={"reasons": noted}, law=law, review_reasons=noted
+        )
     else:
         move(
             request,
             to=State.ACTING,
             event="accepted",
             now=now,
+            law=law,
             approved_plan=plan.to_json(),
             approved_at=now,
             act_after=now,
         )
 
 
-def _circumstances(request: Request, *, plan: Plan, policy: handling.HandlingPolicy) -> handling.Circumstances:
+def _circumstances(request: Request, *, plan: Plan, law: Law) -> handling.Circumstances:
     return handling.Circumstances(
-        needs_evidence=needs_evidence(request),
-        of_deceased=request.filed_by_id != request.subject_id and _acts_as(Authority.Kind.RELATIVE, request),
-        unchanged_copy=_has_same_copy(request, plan=plan, months=policy.copy_months),
-        recent=_count_same(request, days=policy.repeat_days),
+        needs_evidence=needs_evidence(request, data_map=law.data_map),
+        of_deceased=_acts_as(Authority.Kind.RELATIVE, request),
+        unchanged_copy=_has_same_copy(request, plan=plan, months=law.policy.copy_months, data_map=law.data_map),
+        recent=_count_same(request, days=law.policy.repeat_days),
     )
 
 
-def _has_same_copy(request: Request, *, plan: Plan, months: int) -> bool:
+def _has_same_copy(request: Request, *, plan: Plan, months: int, data_map: DataMap) -> bool:
     """Whether the person was given this very copy not long ago.
 
     "Nothing changed" means: the plan then and now count the same records in every collection, and the portal changed
@@ -314,7 +321,7 @@ def _has_same_copy(request: Request, *, plan: Plan, months: int) -> bool:
     if request.kind != Kind.ACCESS or request.received_at is None:
         return False
     since = add_months(local_day(request.received_at), -months)
-    held = _of_the_companies(plan)
+    held = _of_the_companies(plan, data_map)
     earlier = Request.objects.filter(
         subject=request.subject_id, kind=Kind.ACCESS, closing_key="OK.ACCESS", closed_at__lte=request.received_at
     ).order_by("-closed_at")
@@ -324,16 +331,15 @@ def _has_same_copy(request: Request, *, plan: Plan, months: int) -> bool:
         )
         if (
             copy.plan
-            and handling.same_records(_of_the_companies(Plan.from_json(copy.plan)), held)
+            and handling.same_records(_of_the_companies(Plan.from_json(copy.plan), data_map), held)
             and not changed.exists()
         ):
             return True
     return False
 
 
-def _of_the_companies(plan: Plan) -> Plan:
-    systems = load_live_map().systems
-    own = {key for key, system in systems.items() if system.own}
+def _of_the_companies(plan: Plan, data_map: DataMap) -> Plan:
+    own = {key for key, system in data_map.systems.items() if system.own}
     return replace(plan, lines=tuple(line for line in plan.lines if line.system not in own))
 
 
@@ -361,15 +367,15 @@ def _what_it_is_about(request: Request) -> tuple[frozenset[str], ...]:
     return tuple(frozenset(names or ()) for names in named)
 
 
-def needs_evidence(request: Request) -> bool:
+def needs_evidence(request: Request, *, data_map: DataMap) -> bool:
     """Whether a correction touches the verified identity (PIPL art. 46; decisions: NEED.EVIDENCE)."""
     if request.kind != Kind.CORRECTION:
         return False
-    stated = load_live_map().corrections
+    stated = data_map.corrections
     return any(stated[item["correction"]].kind == "identity" for item in request.details.get("items", ()))
 
 
-def defer(request: Request, *, plan: Plan, now: datetime, **fields: Any) -> None:
+def defer(request: Request, *, plan: Plan, now: datetime, law: Law | None = None, **fields: Any) -> None:
     """Wait for the facts in the way; the person is told which, and the notice meets the clock."""
     keys = sorted({key for line in plan.lines for key in line.blockers})
     with transaction.atomic():
@@ -379,6 +385,7 @@ def defer(request: Request, *, plan: Plan, now: datetime, **fields: Any) -> None
             event="deferred",
             now=now,
             body={"blockers": keys},
+            law=law,
             deferred_at=now,
             check_after=now,
             plan=plan.to_json(),

@@ -1,6 +1,6 @@
 """What a tick does: whatever is due by the facts, whether or not an earlier tick missed it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.db.models import DateField, DateTimeField, Exists, ExpressionWrapper
 from django.db.models.functions import Coalesce
 
 from accounts.models import User
-from portal.core import ledger, outbox
+from portal.core import ledger, outbox, rows
 from portal.core.models import beat
 from rights.actions import consents, exceptions, retention
 from rights.actions.fees import lapse_fees
@@ -146,15 +146,18 @@ def _settle_closed(calendar: Calendar, *, now: datetime) -> int:
     closed = Request.objects.filter(
         state=State.CLOSED, clock_settled=False, received_at__isnull=False, started_on__isnull=False
     )
-    found = 0
+    found, in_time = 0, []
     for request in (
         closed.select_related("subject", "reviewer").prefetch_related("questions", "fees").order_by("closed_at")[:PAGE]
     ):
         due = due_of(request, now=now, calendar=calendar)
+        if not due.was_missed:
+            in_time.append(request.pk)
+            continue
         with transaction.atomic():
-            if due.was_missed:
-                found += _record_breach(request, due=due.on.isoformat(), now=now)
+            found += _record_breach(request, due=due.on.isoformat(), now=now)
             Request.objects.filter(pk=request.pk).update(clock_settled=True)
+    Request.objects.filter(pk__in=in_time).update(clock_settled=True)
     return found
 
 
@@ -296,35 +299,33 @@ def _supervisors() -> list[User]:
 
 
 def send_notices(*, now: datetime) -> int:
-    """Send what is unsent, each in a transaction of its own with its mark, so that none is sent twice.
+    """Send what is unsent, in one transaction with its mark, so that none is sent twice.
 
     One that cannot be sent now is left for the next tick and keeps none of the others.
     """
-    sent = 0
-    for pk in (
-        Notice.objects.filter(sent_at__isnull=True).order_by("created_at", "id").values_list("pk", flat=True)[:PAGE]
-    ):
-        try:
-            sent += _send(pk, now=now)
-        except Exception as error:  # noqa: BLE001 - whatever a mail server or a text raises
-            log.error("notice_not_sent", notice=pk, error=type(error).__name__)
+    unsent = Notice.objects.filter(sent_at__isnull=True).order_by("created_at", "id").values_list("pk", flat=True)
+    waiting, sent = list(unsent[:PAGE]), 0
+    for first in range(0, len(waiting), outbox.together()):
+        sent += _send(waiting[first : first + outbox.together()], now=now)
     return sent
 
 
-def _send(pk: int, *, now: datetime) -> int:
+def _send(keys: Sequence[int], *, now: datetime) -> int:
+    sent = 0
     with transaction.atomic():
-        notice = (
-            Notice.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("user")
-            .filter(pk=pk, sent_at__isnull=True)
-            .first()
-        )
-        if notice is None:
-            return 0
-        subject, body = render_notice(notice, notice.user.language)
-        contact = notice.user.email
-        if contact:
-            outbox.deliver(channel="email", to=contact, subject=subject, body=body, now=now)
-        notice.subject, notice.body, notice.sent_at = subject, body, now
-        notice.save(update_fields=["subject", "body", "sent_at"])
-    return 1
+        ours = Notice.objects.select_for_update(skip_locked=True, of=("self",)).select_related("user")
+        for notice in ours.filter(pk__in=keys, sent_at__isnull=True).order_by("created_at", "id"):
+            try:
+                with transaction.atomic():
+                    _deliver(notice, now=now)
+                sent += 1
+            except Exception as error:  # noqa: BLE001 - whatever a mail server or a text raises
+                log.error("notice_not_sent", notice=notice.pk, error=type(error).__name__)
+    return sent
+
+
+def _deliver(notice: Notice, *, now: datetime) -> None:
+    subject, body = render_notice(notice, notice.user.language)
+    if contact := notice.user.email:
+        outbox.deliver(channel="email", to=contact, subject=subject, body=body, now=now)
+    rows.change(Notice, {"pk": notice.pk}, subject=subject, body=body, sent_at=now)

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+from portal.core import rows
 from rights.connectors.base import Snapshot
 from rights.connectors.registry import connect
 from rights.datamap import DataMap
@@ -68,9 +69,8 @@ class Work:
 
     def write(self, **fields: Any) -> None:
         """Change the step, if it is still ours, and keep the lease alive."""
-        if not Step.objects.filter(pk=self.step.pk, fence=self.step.fence, state=Step.State.RUNNING).update(
-            **{"lease_until": self.moment() + LEASE, **fields}
-        ):
+        ours = {"pk": self.step.pk, "fence": self.step.fence, "state": Step.State.RUNNING}
+        if not rows.change(Step, ours, **{"lease_until": self.moment() + LEASE, **fields}):
             raise LostLease(f"Step {self.step.pk} was taken over.")
         for name, value in fields.items():
             setattr(self.step, name, value)

@@ -528,9 +528,8 @@ class SqlSnapshot:
             return self.dialect.lines(rows, form)
 
         shown = self._shown(collection, redact)
-        self.dialect.limit(self.connection, seconds=COPY_SECONDS)
         rows = partial(self._run, statement, "rows", collection, tuple(redact), form)
-        return self.dialect.copy(self.connection, rows, shown, form=form, write=write)
+        return self.dialect.copy(self.connection, rows, shown, form=form, write=write, seconds=COPY_SECONDS)
 
 
 def _judged(reach: Reach, policies: Mapping[str, Policy], collection: str, *, fates: Sequence[int]) -> sa.Select[Any]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import Connection
 
 from rights.connectors.base import BLOCK, Form
 
@@ -32,12 +31,20 @@ _PLACE = re.compile(r"%%|%\(([^)]+)\)s(::)?")
 """In a compiled statement: a percent sign, or a parameter's place, mostly with its type after it."""
 
 
+_PLAINLY = (
+    "set_config('DateStyle', 'ISO', true), set_config('TimeZone', 'Asia/Shanghai', true),"
+    " set_config('IntervalStyle', 'iso_8601', true), set_config('extra_float_digits', '1', true)"
+)
+"""Dates, times and spans as ISO 8601 in Beijing time, whatever the server's habit."""
+
+
 @dataclass
 class Copy:
-    """Where the rows of one statement go, and how many there were."""
+    """Where the rows of one statement go, how long that may take, and how many there were."""
 
     form: Form
     write: Callable[[bytes], object]
+    seconds: float
     rows: int = 0
 
 
@@ -49,7 +56,7 @@ def copy_out(cursor: Any, statement: str, parameters: Any, context: Any) -> bool
     block = bytearray()
     # By a cursor of its own: SQLAlchemy would take what COPY says of its columns for rows to be fetched.
     with cursor.connection.cursor() as reader:
-        bound = _bind(reader, statement, parameters, context)
+        bound = _bind(reader, statement, parameters, context, seconds=copy.seconds)
         with reader.copy(f"COPY ({bound}) TO STDOUT ({_FORMATS[copy.form]})", parameters) as rows:
             for row in rows:
                 block += row
@@ -62,8 +69,8 @@ def copy_out(cursor: Any, statement: str, parameters: Any, context: Any) -> bool
     return True
 
 
-def _bind(cursor: Any, statement: str, parameters: Mapping[str, Any], context: Any) -> str:
-    """The statement with its parameters as settings of the transaction.
+def _bind(cursor: Any, statement: str, parameters: Mapping[str, Any], context: Any, *, seconds: float) -> str:
+    """The statement with its parameters as settings of the transaction, which are made with those of every file.
 
     A setting is stable: the planner reads it as it does a constant, and an index serves. What has no type that can be
     named, or no value, stays a parameter.
@@ -79,9 +86,9 @@ def _bind(cursor: Any, statement: str, parameters: Mapping[str, Any], context: A
         return f"current_setting('{setting}')::{type_}"
 
     bound = _PLACE.sub(place, statement)
-    if settings:
-        chosen = ", ".join(f"set_config('{setting}', %s::text, true)" for setting in settings.values())
-        cursor.execute(f"SELECT {chosen}", [parameters[name] for name in settings])
+    chosen = [f"set_config('{setting}', %s::text, true)" for setting in ("statement_timeout", *settings.values())]
+    values = [str(int(seconds * 1000)), *(parameters[name] for name in settings)]
+    cursor.execute(f"SELECT {_PLAINLY}, {', '.join(chosen)}", values)
     return bound
 
 
@@ -94,16 +101,6 @@ def _type_of(name: str, context: Any) -> str | None:
         return "NUMERIC"
     type_ = str(context.dialect.type_compiler_instance.process(bind.type))
     return None if "(" in type_ else type_
-
-
-def write_plainly(connection: Connection) -> None:
-    """Dates, times and spans as ISO 8601 in Beijing time, whatever the server's habit."""
-    connection.execute(
-        sa.text(
-            "SELECT set_config('DateStyle', 'ISO', true), set_config('TimeZone', 'Asia/Shanghai', true),"
-            " set_config('IntervalStyle', 'iso_8601', true), set_config('extra_float_digits', '1', true)"
-        )
-    )
 
 
 def kind_of(type_: sa.types.TypeEngine[Any]) -> str:

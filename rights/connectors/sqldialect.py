@@ -200,8 +200,10 @@ class Dialect(Protocol):
         *,
         form: Form,
         write: Callable[[bytes], object],
+        seconds: float,
     ) -> int:
-        """Hand the rows of `run(**execution options)` to `write` as text, in blocks; how many there were."""
+        """Hand the rows of `run(**execution options)` to `write` as text, in blocks; how many there were. `seconds`
+        bounds a server that hangs."""
         ...
 
 

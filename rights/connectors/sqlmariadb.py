@@ -282,8 +282,10 @@ class MariaDB:
         *,
         form: Form,
         write: Callable[[bytes], object],
+        seconds: float,
     ) -> int:
         """Row by row, as there is no COPY: fetched as a stream, so that memory stays the same."""
+        self.limit(connection, seconds=seconds)
         zoned = [isinstance(column.type, mysql.TIMESTAMP) for column in columns]
         with run(yield_per=FETCHED) as found:
             rows = (list(map(_told, row, zoned)) for row in found)

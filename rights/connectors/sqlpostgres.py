@@ -216,9 +216,9 @@ class PostgreSQL:
         *,
         form: Form,
         write: Callable[[bytes], object],
+        seconds: float,
     ) -> int:
-        sqlcopy.write_plainly(connection)
-        copy = sqlcopy.Copy(form, write)
+        copy = sqlcopy.Copy(form, write, seconds)
         run(portal_copy=copy).close()
         return copy.rows
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
+from portal.core import rows
 from rights.datamap.parse import parse_documents
 from rights.datamap.values import Blocker, Correction, DataMap
 from rights.models import DataMapVersion
@@ -13,9 +14,8 @@ from rights.models import DataMapVersion
 def load_live_map() -> DataMap:
     """The live maps as one. Raises FaultyMap never: what is live was checked when it was loaded."""
     while True:
-        versions = DataMapVersion.objects.filter(live=True).order_by("name").values_list("pk", flat=True)
         with suppress(_Vanished):
-            return _parse(tuple(versions))
+            return _parse(rows.keys(DataMapVersion, live=True))
 
 
 class _Vanished(Exception):
@@ -23,7 +23,7 @@ class _Vanished(Exception):
 
 
 @lru_cache(maxsize=4)
-def _parse(versions: tuple[int, ...]) -> DataMap:
+def _parse(versions: frozenset[int]) -> DataMap:
     found = list(DataMapVersion.objects.filter(pk__in=versions).order_by("name"))
     if len(found) < len(versions):
         raise _Vanished

@@ -141,7 +141,7 @@ def _then(request: Request, data_map: DataMap, view: PlanView | None, *, by_due:
         case Kind.ACCESS:
             text = _("We collect the data from every system and tell you that the package is ready.")
             return [Moment(by_due, text), Moment(_("Then"), _("You download it here with a fresh code."))]
-        case Kind.CORRECTION if needs_evidence(request):
+        case Kind.CORRECTION if needs_evidence(request, data_map=data_map):
             proof = _(
                 "A person compares it with your verified identity and asks you for a proof. "
                 "The days on which we wait for it do not count."

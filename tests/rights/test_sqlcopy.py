@@ -61,9 +61,8 @@ def things() -> sa.Select[Any]:
 
 def copied(connection: sa.Connection, statement: sa.Select[Any], values: dict[str, Any]) -> tuple[list[str], str]:
     """The lines that COPY wrote, and what the server says that this connection ran."""
-    sqlcopy.write_plainly(connection)
     blocks: list[bytes] = []
-    copy = sqlcopy.Copy("csv", blocks.append)
+    copy = sqlcopy.Copy("csv", blocks.append, seconds=60)
     connection.execute(statement, values, execution_options={"portal_copy": copy}).close()
     with connection.engine.connect() as other:
         pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
@@ -125,8 +124,8 @@ def test_a_database_that_is_read_shows_nobody_whom_it_is_asked_about(
     shown: list[str] = []
     real = sqlcopy._bind
 
-    def look(*asked: Any) -> str:
-        statement = real(*asked)
+    def look(*asked: Any, seconds: float) -> str:
+        statement = real(*asked, seconds=seconds)
         shown.extend(
             text for (text,) in shop.sql("SELECT query FROM pg_stat_activity WHERE query LIKE '%portal.bound%'")
         )
