@@ -10,6 +10,7 @@ from uuid import UUID
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -35,6 +36,7 @@ from rights.records import ConsentState, read_consents
 from rights.transitions import StaleRequest
 from rights.web import samples
 from rights.web.for_others import about_request, asker_required, find_covered, followed_requests, whose
+from rights.web.live import revalidated
 from rights.web.present import listed_parties, present_plan
 from rights.web.present_handovers import present_passed
 from rights.web.present_progress import (
@@ -102,6 +104,7 @@ def requests(request: HttpRequest) -> HttpResponse:
 @asker_required
 @never_cache
 @require_safe
+@revalidated
 def request_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     if item := find_unproved(request, pk):
         return show_unproved(request, item)
@@ -110,6 +113,7 @@ def request_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def _show_request(request: HttpRequest, item: Request, *, form: AnswerForm, status: int = 200) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
+    prefetch_related_objects([item], "steps", "decisions")  # several parts of the page read them
     plan = latest_plan(item)
     case = follow_case(item, data_map, language=language, now=now)
     outcome = present_outcome(item, plan=plan, data_map=data_map, language=language, today=local_day(now))
