@@ -48,17 +48,16 @@ class Hand:
 def test_a_copy_is_asked_for_in_four(open_page: Callable[..., "Page"], business: "Business") -> None:
     hand = Hand(open_page, business, "chen-ruolan")
     hand.tap(hand.link("^查阅"))
-    hand.tap(hand.button("所有公司"))
-    hand.tap(hand.button("提交|发送"))
+    hand.tap(hand.button("全部公司"))
+    hand.tap(hand.button("^提交"))
     assert hand.is_received()
     assert hand.taps <= 4
 
 
 def test_why_something_is_kept_is_seen_in_two(open_page: Callable[..., "Page"], business: "Business") -> None:
     hand = Hand(open_page, business, "chen-ruolan")
-    hand.tap(hand.page.locator("table.map a"))
-    why = hand.page.locator("#keep summary, section.hold summary, .fs.hold summary")
-    hand.tap(why)
+    hand.tap(hand.page.locator("table.map tbody", has=hand.page.locator("svg.hold")).locator("a.co"))
+    hand.tap(hand.page.locator(".fs.hold summary"))
     assert "法" in hand.page.locator("details[open] .why").first.inner_text()
     assert hand.taps <= 2
 
