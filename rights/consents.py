@@ -74,9 +74,13 @@ class Register:
     unknown: tuple[str, ...]
 
 
-def read_register(user: User, *, data_map: DataMap, now: datetime) -> Register:
-    """Everything about one person. Business systems are asked, so call it outside a transaction."""
-    states, unknown = read_consents(identities=get_identities(user), data_map=data_map, now=now)
+def read_register(
+    user: User, *, data_map: DataMap, now: datetime, identities: Mapping[str, str] | None = None
+) -> Register:
+    """Everything about one person. Business systems are asked, so call it outside a transaction. `identities`: where
+    they were read already."""
+    known = get_identities(user) if identities is None else identities
+    states, unknown = read_consents(identities=known, data_map=data_map, now=now)
     found = {state.purpose: state for state in states}
     # In the order in which they were written: the clocks of two machines may differ.
     events = list(ConsentEvent.objects.filter(user=user).order_by("-id"))

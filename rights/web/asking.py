@@ -55,7 +55,7 @@ from rights.web.asking_forms import (
 from rights.web.asking_words import Final, answers_of, final_words, what_follows
 from rights.web.for_others import about, about_request, asker_required, link, require_covered, subject_of
 from rights.web.forms import CheckForm
-from rights.web.present import Forfeit, present_case, present_forfeits, present_plan, service_names
+from rights.web.present import Forfeit, present_case, present_forfeits, present_plan
 from rights.web.unproved import find_unproved
 
 WITH_PLAN = frozenset({Kind.DELETION, Kind.CANCELLATION})
@@ -123,7 +123,9 @@ def plan(request: HttpRequest, kind: Kind) -> HttpResponse:
             "due": due_if_filed(kind, on=today),
             "read_at": now,
             "plan": present_plan(seen.plan, data_map, language=language, today=today) if seen else None,
-            "services": service_names(services, data_map, language),
+            "services": [
+                (key, entity.service(language)) for key, entity in data_map.entities.items() if key in services
+            ],
             "form_url": link(request, "start", kind, subject, **company),
             "right_url": link(request, "right", kind, subject),
             "about": about(request, subject, kind),

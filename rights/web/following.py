@@ -10,6 +10,7 @@ from uuid import UUID
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -19,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
+from accounts.authority import principals_for
 from accounts.models import User
 from accounts.permissions import subject_required
 from portal.core import clock
@@ -35,6 +37,7 @@ from rights.web import samples
 from rights.web.appeals import offer_of, present_appeals
 from rights.web.files import send_file
 from rights.web.for_others import about_request, asker_required, find_covered, followed_requests, whose
+from rights.web.live import revalidated
 from rights.web.present import present_plan
 from rights.web.present_handovers import present_passed
 from rights.web.present_progress import (
@@ -86,7 +89,8 @@ def _language() -> str:
 @require_safe
 def requests(request: HttpRequest) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
-    found = followed_requests(_me(request), now=now).prefetch_related("steps", "holds", "decisions")
+    given = principals_for(_me(request), now)
+    found = followed_requests(_me(request), given=given).prefetch_related("steps", "holds", "decisions")
     cases = [
         replace(follow_case(item, data_map, language=language, now=now), whose=whose(request, item)) for item in found
     ]
@@ -102,6 +106,7 @@ def requests(request: HttpRequest) -> HttpResponse:
 @asker_required
 @never_cache
 @require_safe
+@revalidated
 def request_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     if item := find_unproved(request, pk):
         return show_unproved(request, item)
@@ -117,6 +122,7 @@ def _show_request(
     status: int = 200,
 ) -> HttpResponse:
     now, data_map, language = clock.now(), load_live_map(), _language()
+    prefetch_related_objects([item], "steps", "decisions")  # several parts of the page read them
     plan = latest_plan(item)
     case = follow_case(item, data_map, language=language, now=now)
     outcome = present_outcome(item, plan=plan, data_map=data_map, language=language, today=local_day(now))

@@ -4,9 +4,8 @@ An address carries `?for=<the person's id>`; nothing is read of a person before 
 An agent follows what they filed for as long as that authority runs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import reduce, wraps
 from operator import or_
 from typing import Any, TypeVar, cast
@@ -21,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.authority import NoAuthority, is_over, names_of_agents, principals_for, require_authority
+from accounts.authority import NoAuthority, is_over, names_of_agents, require_authority
 from accounts.models import Authority, User
 from accounts.permissions import subject_required
 from portal.core import clock
@@ -83,9 +82,10 @@ def find_covered(request: HttpRequest, pk: UUID) -> Request:
     return item
 
 
-def followed_requests(user: User, *, now: datetime) -> QuerySet[Request]:
-    """What was filed for a person, and what they filed for others while their authority covers it, newest first."""
-    covered = [Q(subject=given.principal_id, kind__in=given.scope) for given in principals_for(user, now)]
+def followed_requests(user: User, *, given: Iterable[Authority]) -> QuerySet[Request]:
+    """What was filed for a person, and what they filed for others while the authority given them covers it, newest
+    first."""
+    covered = [Q(subject=each.principal_id, kind__in=each.scope) for each in given]
     return submitted_requests(user).filter(reduce(or_, covered, Q(subject=user))).select_related("subject")
 
 
@@ -144,8 +144,8 @@ class Represented:
     url: str
 
 
-def represented(user: User, *, now: datetime) -> list[Represented]:
-    return [_present(given) for given in principals_for(user, now)]
+def represented(given: Iterable[Authority]) -> list[Represented]:
+    return [_present(each) for each in given]
 
 
 def _present(given: Authority) -> Represented:

@@ -1,5 +1,6 @@
 """The first page: who holds what until when, what is running, what can be asked."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,6 +11,8 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.authority import principals_for
+from accounts.models import Authority
 from accounts.permissions import subject_required
 from portal.core import clock
 from rights.actions.submit import Preview, matter_for, preview
@@ -41,8 +44,9 @@ def home(request: HttpRequest) -> HttpResponseBase:
 def _show_home(request: HttpRequest) -> HttpResponse:
     user, now = person_of(request), clock.now()
     language = language_of_page()
-    seen = preview(matter_for(user, kind=Kind.DELETION), now=now)
-    register = read_register(user, data_map=seen.data_map, now=now)
+    matter, given = matter_for(user, kind=Kind.DELETION), principals_for(user, now)
+    seen = preview(matter, now=now)
+    register = read_register(user, data_map=seen.data_map, now=now, identities=matter.identities)
     companies = present_companies(seen.plan, seen.data_map, language=language, url_of=company_url)
     return render(
         request,
@@ -51,9 +55,9 @@ def _show_home(request: HttpRequest) -> HttpResponse:
             "today": local_day(now),
             "read_at": seen.plan.read_at,
             "answer": _answer(companies, unknown=len(seen.plan.unknown)),
-            "running": _running(request, seen, language=language, now=now),
+            "running": _running(request, seen, given, language=language, now=now),
             "kinds": [kind.value for kind in Kind],
-            "represented": represented(user, now=now),
+            "represented": represented(given),
             "companies": companies,
             "consents": _consents(register, seen),
             "asks": [seen.data_map.consents[ask.purpose].label(language) for ask in register.asks],
@@ -108,8 +112,10 @@ def _answer(companies: list[CompanyView], *, unknown: int) -> dict[str, int]:
     }
 
 
-def _running(request: HttpRequest, seen: Preview, *, language: str, now: datetime) -> list[CaseView]:
-    followed = followed_requests(person_of(request), now=now)
+def _running(
+    request: HttpRequest, seen: Preview, given: Iterable[Authority], *, language: str, now: datetime
+) -> list[CaseView]:
+    followed = followed_requests(person_of(request), given=given)
     return [
         replace(present_case(item, seen.data_map, language=language, now=now), whose=whose(request, item))
         for item in followed.filter(state__in=[state.value for state in OPEN_STATES])[:RUNNING_SHOWN]

@@ -191,7 +191,7 @@ def _reason_text(key: str, language: str) -> str:
 
 
 def _last_decision(request: Request) -> Decision | None:
-    return request.decisions.order_by("-decided_at", "-id").first()
+    return max(request.decisions.all(), key=lambda decision: (decision.decided_at, decision.pk), default=None)
 
 
 def missing_systems(request: Request) -> list[str]:
@@ -285,7 +285,8 @@ def present_decision(request: Request, *, language: str) -> dict[str, Any] | Non
 
 
 def open_question(request: Request) -> Question | None:
-    return request.questions.filter(answered_at__isnull=True).order_by("asked_at").first()
+    still_open = [question for question in request.questions.all() if question.answered_at is None]
+    return min(still_open, key=lambda question: question.asked_at, default=None)
 
 
 def present_settled_fee(request: Request) -> dict[str, Any] | None:
