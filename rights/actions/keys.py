@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from portal.core import keyring
-from rights.connectors.base import Key
+from rights.connectors.base import Key, Numbers
 
 _SEAL = "rights.batch"
 _MICROSECOND = timedelta(microseconds=1)
@@ -24,10 +24,9 @@ _TAGS: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
 
 
 def keys_to_json(keys: Sequence[Key]) -> str:
-    """As one text. Nearly all keys are one number, and there may be a million of them."""
-    numbers = [key[0] for key in keys if len(key) == 1 and type(key[0]) is int]
-    if keys and len(numbers) == len(keys):
-        return f"[[{'],['.join(map(str, numbers))}]]"
+    """As one text."""
+    if isinstance(keys, Numbers):
+        return f"[[{keys.text.replace(',', '],[')}]]"
     return json.dumps([to_plain(key) for key in keys], ensure_ascii=False, separators=(",", ":"))
 
 

@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from functools import cached_property
+from typing import Any, Literal, Protocol, overload
 from uuid import UUID
 
 from rights.datamap import Condition, Edge, Predicate
@@ -13,6 +14,35 @@ from rights.kernel.plan import Fate
 from rights.kernel.retention import Rule
 
 Key = tuple[Any, ...]
+
+
+class Numbers(Sequence[Key]):
+    """Keys that are one whole number each. There may be a million: none is made a tuple before it is asked for."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> Key: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Numbers": ...
+
+    def __getitem__(self, place: int | slice) -> "Key | Numbers":
+        return Numbers(self._numbers[place]) if isinstance(place, slice) else (self._numbers[place],)
+
+    def __iter__(self) -> Iterator[Key]:
+        return zip(self._numbers)
+
+    @cached_property
+    def text(self) -> str:
+        """The numbers with commas between them."""
+        return ",".join(map(str, self._numbers))
+
+
 Subject = int | str
 """Who a row is of, in a survey: a number where all the system's identity columns hold numbers, else text."""
 
@@ -195,7 +225,7 @@ class Snapshot(Protocol):
         """The keys of the rows that the policies let go."""
         ...
 
-    def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Generator[list[Key], None, None]:
+    def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Generator[Sequence[Key], None, None]:
         """The same in pages, read as they are asked for: there may be millions. While it lasts the snapshot is open."""
         ...
 

@@ -27,6 +27,7 @@ from rights.connectors.base import (
     HeldGroup,
     Key,
     Links,
+    Numbers,
     Policy,
     Refused,
     Seed,
@@ -34,7 +35,7 @@ from rights.connectors.base import (
     Unavailable,
 )
 from rights.connectors.sqlcatalog import LOOK_SECONDS
-from rights.connectors.sqldialect import Dialect
+from rights.connectors.sqldialect import Changing, Dialect
 from rights.connectors.sqlfates import (
     FIXED,
     GO,
@@ -118,9 +119,7 @@ class SqlConnector:
 
         def statement() -> sa.Update | sa.Delete:
             masks = bool(self.graph.collections[collection].mask) and policies[collection].otherwise is Fate.MASK
-            erasing = reach.change_chosen(self._erasing(collection, masks=masks), collection)
-            lets_go = _judged(reach, policies, collection, fates=(GO,))
-            return self.dialect.change_found(erasing, reach.table_keys(collection), lets_go)
+            return _change_judged(self._erasing(collection, masks=masks), reach, policies, collection, fates=(GO,))
 
         with self._act() as connection:
             values = reach.bound_keys(collection, keys) | self._mask_values(collection)
@@ -131,9 +130,7 @@ class SqlConnector:
         reach = Reach(self.graph, seed, only=collection if self.graph.is_leaf(collection) else None)
 
         def statement() -> sa.Update:
-            stays = _judged(reach, policies, collection, fates=RESTRICTED)
-            flagging = reach.change_chosen(self._flagging(collection), collection)
-            return self.dialect.change_found(flagging, reach.table_keys(collection), stays)
+            return _change_judged(self._flagging(collection), reach, policies, collection, fates=RESTRICTED)
 
         with self._act() as connection:
             values = reach.bound_keys(collection, keys)
@@ -450,32 +447,35 @@ class SqlSnapshot:
     def find_keys(self, policies: Mapping[str, Policy], collection: str, *, limit: int | None = None) -> list[Key]:
         return list(chain.from_iterable(self._looks(policies, collection, limit=limit)))
 
-    def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Generator[list[Key], None, None]:
+    def page_keys(self, policies: Mapping[str, Policy], collection: str) -> Generator[Sequence[Key], None, None]:
         return self._looks(policies, collection, limit=None, yield_per=KEYS_AT_ONCE)
 
     def _looks(
         self, policies: Mapping[str, Policy], collection: str, *, limit: int | None, **options: Any
-    ) -> Generator[list[Key], None, None]:
+    ) -> Generator[Sequence[Key], None, None]:
         """Of a table that refers to itself the leaves go first; where it goes round there are none, and all go."""
 
         def statement(*, leaves_only: bool) -> sa.Select[Any]:
             rows = Fates(self.reach, policies).all()[collection]
             keys = self.reach.keys_of(rows, collection)
             leaves = (~self._is_referred_to(rows, collection, key.pairs) for key in circular if leaves_only)
-            return sa.select(*keys).where(rows.c.f == GO, *leaves).order_by(*keys).limit(limit)
+            chosen = sa.select(*keys).where(rows.c.f == GO, *leaves)
+            # Those that come in pages come as they lie there: nobody waits for a sort, and they go page by page.
+            return chosen if options else chosen.order_by(*keys).limit(limit)
 
         circular = self.graph.keys_to_itself(collection)
+        numbered = self.graph.has_numbered_key(collection)
         for leaves_only in [True, False] if circular else [False]:
             found = False
             with self._run(
                 partial(statement, leaves_only=leaves_only),
-                *("keys", collection, limit, leaves_only),
+                *("keys", collection, limit, leaves_only, *options),
                 policies=policies.values(),
                 **options,
             ) as result:
-                for page in result.partitions(KEYS_AT_ONCE):
+                for page in _pages_of_numbers(result) if numbered else result.partitions(KEYS_AT_ONCE):
                     found = True
-                    yield list(page)
+                    yield page
             if found:
                 return
 
@@ -532,10 +532,28 @@ class SqlSnapshot:
         return self.dialect.copy(self.connection, rows, shown, form=form, write=write, seconds=COPY_SECONDS)
 
 
+def _pages_of_numbers(result: CursorResult[*tuple[Any, ...]]) -> Iterator[Numbers]:
+    """As the driver has them: to wrap each of a million rows costs as much as to find it."""
+    while rows := result.cursor_strategy.fetchmany(result, result.cursor, KEYS_AT_ONCE):
+        yield Numbers([row[0] for row in rows])
+
+
 def _judged(reach: Reach, policies: Mapping[str, Policy], collection: str, *, fates: Sequence[int]) -> sa.Select[Any]:
     """The keys of the person's rows of which one of these becomes by the policies."""
     rows = Fates(reach, policies).all()[collection]
     return sa.select(*reach.keys_of(rows, collection)).where(rows.c.f.in_(fates))
+
+
+def _change_judged(
+    changing: Changing, reach: Reach, policies: Mapping[str, Policy], collection: str, *, fates: Sequence[int]
+) -> Changing:
+    """The statement for those of the chosen rows of which one of these becomes."""
+    changing = reach.change_chosen(changing, collection)
+    if reach.graph.is_judged_alone(collection) and reach.dialect.changes_by_walk:
+        fate = Fates(reach, policies).in_place(collection)
+        return changing.where(reach.is_found(collection), fate.in_(fates))
+    judged = _judged(reach, policies, collection, fates=fates)
+    return reach.dialect.change_found(changing, reach.table_keys(collection), judged)
 
 
 def _is_flagged(graph: Graph, collection: str) -> sa.ColumnElement[bool]:

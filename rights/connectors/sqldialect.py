@@ -55,6 +55,8 @@ class Trouble:
 class Dialect(Protocol):
     name: str
     """What people call the make."""
+    changes_by_walk: bool
+    """Whether a statement that changes rows may ask a walk about each of them as it is."""
     unmaskable: Mapping[Mask, str]
     """Masks that it cannot work out, each with what to do instead."""
     parallel_streams: bool

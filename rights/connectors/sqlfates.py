@@ -17,7 +17,7 @@ from rights.connectors.base import Policy
 from rights.connectors.sqldialect import bool_or, greatest, months_after, months_after_next_january
 from rights.connectors.sqlgraph import Graph, Origin
 from rights.connectors.sqlmasks import is_masked
-from rights.connectors.sqlreach import Reach, typed_value
+from rights.connectors.sqlreach import InPlace, Reach, typed_value
 from rights.datamap import Collection, Edge
 from rights.kernel.plan import Fate
 from rights.kernel.retention import Count, Rule, duration_months
@@ -55,6 +55,16 @@ class Hanger:
     def is_elsewhere(self) -> bool:
         """Whether the rows are another database's, which has said what it keeps."""
         return not self.other
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What becomes of the rows of `source`: the fate, the day that starts the period, the last day held."""
+
+    source: Any
+    fate: ColumnElement[Any]
+    trigger: ColumnElement[Any]
+    until: ColumnElement[Any]
 
 
 class Fates:
@@ -103,8 +113,18 @@ class Fates:
     # --- one collection by itself
 
     def _judge(self, collection: str) -> CTE:
+        own = self.reach.own(collection)
+        judged = self._judge_by(own, collection)
+        days = judged.trigger.label("t"), judged.until.label("u")
+        rows = sa.select(*own.c, judged.fate.label("f"), *days).select_from(judged.source)
+        return rows.cte(self.reach.name("b"))
+
+    def in_place(self, collection: str) -> ColumnElement[Any]:
+        """The fate of a row of the table itself, where that follows from its own columns (`Graph.is_judged_alone`)."""
+        return self._judge_by(self.reach.in_place(collection), collection).fate
+
+    def _judge_by(self, own: CTE | InPlace, collection: str) -> "Judged":
         reach, item, policy = self.reach, self.graph.collections[collection], self.policies[collection]
-        own = reach.own(collection)
         origin = self.graph.origin(item)
         source, trigger = self._trigger(own, item, policy, origin)
         going = sa.literal(GO) if policy.otherwise in {Fate.ERASE, Fate.MASK} else sa.literal(FIXED[policy.otherwise])
@@ -121,13 +141,12 @@ class Fates:
             held, until = self._held(own, item, policy, trigger)
             cases += held
             if item.shared_goes_to_person and not policy.ignore_shared:
-                cases.append((own.c.s, PERSON))
+                cases.append((own.c["s"], PERSON))
         fate = sa.case(*cases, else_=going) if cases else going
-        rows = sa.select(*own.c, fate.label("f"), trigger.label("t"), until.label("u")).select_from(source)
-        return rows.cte(reach.name("b"))
+        return Judged(source, fate, trigger, until)
 
     def _held(
-        self, own: CTE, item: Collection, policy: Policy, trigger: ColumnElement[Any]
+        self, own: CTE | InPlace, item: Collection, policy: Policy, trigger: ColumnElement[Any]
     ) -> tuple[list[tuple[Any, Any]], ColumnElement[Any]]:
         """The cases of the policy's terms, and the last day held."""
 
@@ -164,11 +183,11 @@ class Fates:
         return not column or bool(self.graph.tables[item.key].c[column].nullable)
 
     def _trigger(
-        self, own: CTE, item: Collection, policy: Policy, origin: Origin | None
-    ) -> tuple[FromClause, ColumnElement[Any]]:
+        self, own: CTE | InPlace, item: Collection, policy: Policy, origin: Origin | None
+    ) -> tuple[Any, ColumnElement[Any]]:
         """The rows joined with what the trigger needs, and the Shanghai day that starts the period; empty where it has
         not begun."""
-        source: FromClause = own
+        source: Any = own
         day: ColumnElement[Any]
         if origin:
             links = self.reach.columns(own, item.key, origin.links)
@@ -192,7 +211,7 @@ class Fates:
             same = (
                 ends.c[f"v{i}"] == self.dialect.converted(link, ends.c[f"v{i}"].type) for i, link in enumerate(links)
             )
-            source = own.outerjoin(ends, sa.and_(*same))
+            source = source.outerjoin(ends, sa.and_(*same))
             day = ends.c.d
         elif item.trigger_column:
             day = as_day(self.reach.column(own, item.key, item.trigger_column))
@@ -202,7 +221,7 @@ class Fates:
             day = sa.func.coalesce(day, sa.cast(sa.literal(policy.trigger_default, sa.Date), sa.Date))
         return source, day
 
-    def _outside(self, own: CTE, item: Collection) -> list[ColumnElement[bool]]:
+    def _outside(self, own: CTE | InPlace, item: Collection) -> list[ColumnElement[bool]]:
         """What is not the request's: confidential rows, and rows that came after it."""
         if item.confidential:
             return [sa.true()]

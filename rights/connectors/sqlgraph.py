@@ -176,11 +176,21 @@ class Graph:
         stated = list(item.key_fields) or [field.name for field in item.fields if field.primary_key]
         return [column.name for column in table.primary_key.columns] or stated
 
+    def has_numbered_key(self, collection: str) -> bool:
+        """Whether one whole number names a row."""
+        types = [self.tables[collection].c[name].type for name in self.key_columns(collection)]
+        return len(types) == 1 and isinstance(types[0], sa.Integer)
+
     def is_leaf(self, collection: str) -> bool:
         """Whether nothing is found through its rows, and nothing hangs on them: each is judged by itself."""
         return not (self._from[collection] or self.circles[collection]) and all(
             key.parent != collection for key in self.foreign_keys
         )
+
+    def is_judged_alone(self, collection: str) -> bool:
+        """Whether what becomes of a row that is the person's follows from its own columns."""
+        item = self.collections[collection]
+        return self.is_leaf(collection) and not self.may_be_shared(collection) and not self.origin(item)
 
     def names_a_row(self, collection: str, columns: Iterable[str]) -> bool:
         """Whether these columns hold the whole key, so that a value of them is at most one row's."""

@@ -80,6 +80,7 @@ WHERE event_object_schema = :schema AND event_object_table = :table AND event_ma
 
 class MariaDB:
     name = "MariaDB"
+    changes_by_walk = False
     unmaskable: Mapping[Mask, str] = {Mask("format", "resident_id"): "mask it by a pseudonym, or with null."}
     parallel_streams = False
 

@@ -12,7 +12,7 @@ from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.selectable import CTE
 
 from rights.connectors import sqlcopy
-from rights.connectors.base import Form
+from rights.connectors.base import Form, Numbers
 from rights.connectors.sqldialect import CANONICAL_INTEGER, CANONICAL_UUID, Changing, Trouble
 from rights.datamap import Mask
 
@@ -35,6 +35,7 @@ WHERE n.nspname = :schema AND c.relname = :table ORDER BY 1
 
 class PostgreSQL:
     name = "PostgreSQL"
+    changes_by_walk = True
     unmaskable: Mapping[Mask, str] = {}
     parallel_streams = True
 
@@ -120,6 +121,8 @@ class PostgreSQL:
     def bound_keys(
         self, columns: Sequence[ColumnElement[Any]], keys: Sequence[Sequence[Any]], *, bind: str
     ) -> dict[str, Any]:
+        if isinstance(keys, Numbers):
+            return {f"{bind}_0": keys.text}
         return {f"{bind}_{i}": [key[i] for key in keys] for i in range(len(columns))}
 
     def one_of(self, column: ColumnElement[Any], *, bind: str) -> ColumnElement[bool]:
@@ -241,7 +244,7 @@ class _Numbers(sa.TypeDecorator[Any]):
     cache_ok = True
 
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str]:
-        return lambda numbers: f"{{{','.join(map(str, numbers))}}}"
+        return lambda numbers: f"{{{numbers if isinstance(numbers, str) else ','.join(map(str, numbers))}}}"
 
 
 class _Blanked(sa.types.UserDefinedType[str]):

@@ -10,6 +10,7 @@ multiple.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
@@ -40,6 +41,13 @@ _OPS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
     "is_null": lambda column, _: column.is_(None),
     "not_null": lambda column, _: column.is_not(None),
 }
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """A table's own columns under the names that they have in a CTE of its reached rows."""
+
+    c: Mapping[str, ColumnElement[Any]]
 
 
 class Reach:
@@ -168,6 +176,17 @@ class Reach:
         """The keys of the person's rows."""
         return sa.select(*self.keys_of(self.reach(collection), collection))
 
+    def is_found(self, collection: str) -> ColumnElement[bool]:
+        """That a row of the table itself is the person's; not of a collection in a circle."""
+        return sa.or_(sa.false(), *self._found_by(collection, self._ways_in(collection)))
+
+    def in_place(self, collection: str) -> "InPlace":
+        """The table itself in the place of `own`; of a collection that is never somebody else's too."""
+        table = self.graph.tables[collection]
+        names = enumerate(self.graph.needed[collection])
+        columns = [(f"c{i}", self.dialect.stored(table.c[name])) for i, name in names]
+        return InPlace({**dict(columns), "s": sa.false()})
+
     def table_keys(self, collection: str) -> list[ColumnElement[Any]]:
         return [self.graph.tables[collection].c[name] for name in self.graph.key_columns(collection)]
 
@@ -199,12 +218,17 @@ class Reach:
         labels = [self.dialect.stored(table.c[name]).label(f"c{i}") for i, name in enumerate(names)]
         if self.many:
             return self._select_many(collection, labels, ways)
+        chosen = [self.key_in(collection)] if collection == self.only else []
+        return self.dialect.select_by(labels, self._found_by(collection, ways), chosen)
+
+    def _found_by(self, collection: str, ways: Sequence[Edge]) -> list[ColumnElement[bool]]:
+        """Each way a row of the table is the person's: an identity names it, an edge leads to it, or it was found."""
+        table = self.graph.tables[collection]
         found = [self.dialect.same(column, value) for column, value in self.identities(collection)]
         found += [self._led(table, edge) for edge in ways]
         if keys := self.seed.found.get(collection):
             found.append(self.key_in(collection, keys))
-        chosen = [self.key_in(collection)] if collection == self.only else []
-        return self.dialect.select_by(labels, found, chosen)
+        return found
 
     def _select_many(
         self, collection: str, labels: Sequence[ColumnElement[Any]], ways: Sequence[Edge]

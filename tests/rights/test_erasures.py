@@ -16,7 +16,8 @@ from portal.core import clock as portal_clock
 from portal.core import keyring
 from portal.core.models import LedgerEntry
 from rights.actions.erasures import forget_cleared, log_of, replay
-from rights.actions.keys import from_plain, to_plain
+from rights.actions.keys import from_plain, keys_to_json, to_plain
+from rights.connectors.base import Numbers
 from rights.datamap import load_live_map
 from rights.models import Batch, Gate, Request
 from tests.rights.shop import NOW, Shop, State
@@ -127,6 +128,14 @@ def test_a_digest_is_of_this_collection_and_this_key_under_the_portals_own() -> 
     assert len({bytes(one), log_of([(2,)], collection="shop.visit")["erased"],
                 log_of([(1,)], collection="shop.orders")["erased"],
                 log_of([("1",)], collection="shop.visit")["erased"]}) == 4  # fmt: skip
+
+
+def test_keys_that_are_one_number_each_are_written_as_the_same_keys_one_by_one() -> None:
+    keys = [(7,), (-3,), (10**12,)]
+    numbers = Numbers([7, -3, 10**12])
+    assert (list(numbers), list(numbers[1:]), numbers[0]) == (keys, keys[1:], keys[0])
+    assert json.loads(keys_to_json(numbers)) == json.loads(keys_to_json(keys)) == [[7], [-3], [10**12]]
+    assert log_of(numbers, collection="shop.visit") == log_of(keys, collection="shop.visit")
 
 
 def test_a_key_is_the_same_in_every_time_zone_and_comes_back_as_it_was() -> None:

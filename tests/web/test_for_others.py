@@ -12,6 +12,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accounts.authority import principals_for
 from accounts.models import Authority, User
 from portal.core import clock as portal_clock
 from portal.core import rls
@@ -241,7 +242,7 @@ def test_a_draft_ends_with_the_authority(agent: Browser, clock: Travel) -> None:
         agent.get(name, filed, status=403)
     agent.post("withdraw", filed, status=403)
     rls.acting_as(agent.user.pk, staff=False)
-    assert list(followed_requests(agent.user, now=portal_clock.now())) == []
+    assert list(followed_requests(agent.user, given=principals_for(agent.user, portal_clock.now()))) == []
     sent = submit.submit(request_id=Request(pk=draft).pk, now=portal_clock.now())
     assert (sent.state, sent.plan, sent.review_reasons) == (State.WAITING, None, ["AGENT.UNAUTHORISED"])
 
