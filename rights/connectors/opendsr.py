@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from rights.connectors.base import Answer, Ask, Outcome, Refused, Unavailable
-from rights.connectors.outbound import Reply, address_of, call, secret_of
+from rights.connectors.outbound import Reply, address_of, call, count_of, secret_of
 from rights.datamap import Party
 
 _NAMES = {
@@ -181,9 +181,8 @@ def _outcome(said: Mapping[str, Any]) -> Answer:
     outcome = _OUTCOMES.get(str(said.get("request_status", "")))
     if outcome is None:
         raise Unavailable("The answer has no status of this protocol.")
-    count = said.get("results_count")
     reason = "It was cancelled." if outcome is Outcome.NOT_DONE else ""
-    return Answer(outcome, count=count if isinstance(count, int) and count >= 0 else None, reason=reason)
+    return Answer(outcome, count=count_of(said.get("results_count")), reason=reason)
 
 
 def _verify(certificate: x509.Certificate, signature: bytes, body: bytes, *, way: str) -> None:

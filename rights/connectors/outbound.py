@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from portal.core.systems import UnknownSystem, Unset, system_setting, system_url
 from rights.connectors.base import Refused, Unavailable
@@ -32,7 +32,7 @@ class Reply:
         """The body as an object. Raises Unavailable, as a broken answer says nothing about the request."""
         try:
             found = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise Unavailable("The answer is not a JSON object.")
@@ -54,12 +54,22 @@ def secret_of(party: str, setting: str = "SECRET") -> str:
         raise Unavailable(str(error)) from error
 
 
-def require_same_origin(url: str, base: str) -> str:
-    """The URL, if it leads where the party itself is; else whoever answers could send our requests anywhere."""
-    asked, known = urlsplit(url), urlsplit(base)
-    if (asked.scheme, asked.hostname, asked.port) != (known.scheme, known.hostname, known.port):
+def join_own(base: str, url: str) -> str:
+    """A URL that a party at `base` has named; only its own, else whoever answers could send our requests anywhere."""
+    try:
+        joined = urljoin(base, url)
+        asked, known = urlsplit(joined), urlsplit(base)
+        is_own = (asked.scheme, asked.hostname, asked.port) == (known.scheme, known.hostname, known.port)
+    except ValueError:
+        is_own = False
+    if not is_own:
         raise Unavailable("The answer names an address that is not the partner's own.")
-    return url
+    return joined
+
+
+def count_of(said: Any) -> int | None:
+    """How many records a party says it were; None where that is no number of any."""
+    return said if isinstance(said, int) and not isinstance(said, bool) and said >= 0 else None
 
 
 def call(

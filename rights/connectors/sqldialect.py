@@ -149,7 +149,7 @@ class Dialect(Protocol):
 
     # --- statements
 
-    def stored(self, column: sa.Column[Any]) -> ColumnElement[Any]:
+    def stored(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """A column as it is read; null where the make has another value that means none."""
         ...
 

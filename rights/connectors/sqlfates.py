@@ -214,7 +214,8 @@ class Fates:
             source = source.outerjoin(ends, sa.and_(*same))
             day = ends.c.d
         elif item.trigger_column:
-            day = as_day(self.reach.column(own, item.key, item.trigger_column))
+            # Once more, as the column of a key is told as it is.
+            day = as_day(self.dialect.stored(self.reach.column(own, item.key, item.trigger_column)))
         else:
             return own, sa.cast(sa.literal(policy.trigger_default, sa.Date), sa.Date)
         if policy.trigger_default is not None:

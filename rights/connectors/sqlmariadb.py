@@ -226,7 +226,7 @@ class MariaDB:
 
     # --- statements
 
-    def stored(self, column: sa.Column[Any]) -> ColumnElement[Any]:
+    def stored(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """A day 0000-00-00 stands for none, and would read as one that is long over."""
         if isinstance(column.type, sa.Date | sa.DateTime):
             return sa.type_coerce(sa.case((column != sa.literal_column("0"), column), else_=None), column.type)

@@ -167,7 +167,7 @@ class PostgreSQL:
 
     # --- statements
 
-    def stored(self, column: sa.Column[Any]) -> ColumnElement[Any]:
+    def stored(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         return column
 
     def select_by(

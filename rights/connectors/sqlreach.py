@@ -215,7 +215,7 @@ class Reach:
     ) -> sa.Select[Any] | sa.CompoundSelect[Any]:
         """The rows that an identity names or a way leads to, with the columns `names` as c0, c1, …"""
         table = self.graph.tables[collection]
-        labels = [self.dialect.stored(table.c[name]).label(f"c{i}") for i, name in enumerate(names)]
+        labels = self._labels(collection, names)
         if self.many:
             return self._select_many(collection, labels, ways)
         chosen = [self.key_in(collection)] if collection == self.only else []
@@ -229,6 +229,14 @@ class Reach:
         if keys := self.seed.found.get(collection):
             found.append(self.key_in(collection, keys))
         return found
+
+    def _labels(self, collection: str, names: Sequence[str]) -> list[ColumnElement[Any]]:
+        """A table's columns as c0, c1, …; its key as it is, so that the row is found again by it."""
+        table, keys = self.graph.tables[collection], self.graph.key_columns(collection)
+        return [
+            (table.c[name] if name in keys else self.dialect.stored(table.c[name])).label(f"c{i}")
+            for i, name in enumerate(names)
+        ]
 
     def _select_many(
         self, collection: str, labels: Sequence[ColumnElement[Any]], ways: Sequence[Edge]
@@ -304,10 +312,7 @@ class Reach:
     def _from_circle(self, collection: str, circle: frozenset[str]) -> sa.Select[Any]:
         """A collection's rows from its circle's keys."""
         keys = self._circle(circle)
-        table = self.graph.tables[collection]
-        labels = [
-            self.dialect.stored(table.c[name]).label(f"c{i}") for i, name in enumerate(self.graph.needed[collection])
-        ]
+        labels = self._labels(collection, self.graph.needed[collection])
         mine = (
             sa.select(*self._slots(keys, circle)[collection], *self.subject(keys))
             .where(keys.c.g == sorted(circle).index(collection))
@@ -598,6 +603,9 @@ def typed_value(value: Any, type_: sa.types.TypeEngine[Any]) -> Any | None:
         return None
     if isinstance(type_, sa.String):
         return str(value)
+    if isinstance(value, Decimal):
+        text = format(value, "f")  # 5.00 is 5, as it is within one database
+        value = text.rstrip("0").rstrip(".") if "." in text else text
     if isinstance(value, str) or isinstance(type_, sa.Integer | sa.Numeric | sa.Uuid):
         return parse_identity(str(value), type_)
     return value

@@ -11,14 +11,13 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urljoin
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from rights.connectors.base import Answer, Ask, Outcome, Refused, Unavailable
-from rights.connectors.outbound import Reply, address_of, call, require_same_origin, secret_of
+from rights.connectors.outbound import Reply, address_of, call, count_of, join_own, secret_of
 from rights.datamap import Party
 
 TOLERANCE = 300
@@ -50,7 +49,7 @@ class WebhookPartner:
         if reply.status == 202:
             return Answer(Outcome.PENDING, status_url=self._status_url(reply))
         self._require_success(reply)
-        return Answer(Outcome.DONE, count=_count(reply.json()) if reply.body.strip() else None)
+        return Answer(Outcome.DONE, count=count_of(reply.json().get("count")) if reply.body.strip() else None)
 
     def look(self, ask: Ask, *, now: datetime) -> Answer:
         if not ask.status_url:
@@ -89,7 +88,7 @@ class WebhookPartner:
     def _status_url(self, reply: Reply) -> str:
         stated = str(reply.json().get("status_url", "")) if reply.body.strip() else ""
         url = stated or reply.headers.get("location", "")
-        return require_same_origin(urljoin(self._address(), url), self._address()) if url else ""
+        return join_own(self._address(), url) if url else ""
 
     def _call(self, method: str, url: str, ask: Ask, body: bytes = b"", *, now: datetime) -> Reply:
         moment = int(now.timestamp())
@@ -144,9 +143,9 @@ def _answer(said: Mapping[str, Any]) -> Answer:
     outcome = _OUTCOMES.get(str(said.get("status", "")))
     if outcome is None:
         raise Unavailable("The answer has no status: pending, done or refused.")
-    return Answer(outcome, count=_count(said), reason=str(said.get("reason", ""))[:300])
+    return Answer(outcome, count=count_of(said.get("count")), reason=_reason(said))
 
 
-def _count(said: Mapping[str, Any]) -> int | None:
-    count = said.get("count")
-    return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
+def _reason(said: Mapping[str, Any]) -> str:
+    """Without U+0000, which a database has no place for."""
+    return str(said.get("reason", "")).replace("\0", "")[:300]

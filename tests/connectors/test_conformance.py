@@ -224,6 +224,32 @@ def test_nobody_is_sent_elsewhere_to_look(hook: Case) -> None:
         hook.partner.ask(hook.ask(), now=NOW)
 
 
+@pytest.mark.parametrize("url", ["https://partner.example:99999/look", "https://[", "//other.example/", "http:look"])
+def test_an_address_that_is_none_or_another_is_not_asked(url: str) -> None:
+    with pytest.raises(Unavailable, match="not the partner's own"):
+        outbound.join_own("https://partner.example/requests", url)
+
+
+def test_an_answer_that_is_no_end_of_brackets_is_a_broken_one() -> None:
+    with pytest.raises(Unavailable, match="not a JSON object"):
+        outbound.Reply(200, {}, b"[" * 500_000).json()
+
+
+def test_a_reason_that_a_database_cannot_hold_is_held_without_it(hook: Case) -> None:
+    ask, _answer = asked(hook)
+    assert isinstance(hook.other, Hook)
+    sent = hook.other.callback(str(ask.id), at=NOW, status="refused", reason="no\0body")
+    _number, answer = hook.partner.read_callback(*sent, now=NOW)
+    assert (answer.outcome, answer.reason) == (Outcome.NOT_DONE, "nobody")
+
+
+def test_yes_is_no_number_of_records(processor: Case) -> None:
+    ask, _answer = asked(processor)
+    assert isinstance(processor.other, Processor)
+    sent = processor.other.callback(str(ask.id), url=ask.callback_url, request_status="completed", results_count=True)
+    assert processor.partner.read_callback(*sent, now=NOW)[1] == Answer(Outcome.DONE, count=None)
+
+
 def test_an_address_without_encryption_is_not_called() -> None:
     with pytest.raises(Refused, match="https"):
         outbound.call("GET", "http://192.0.2.1/requests")

@@ -4,15 +4,18 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from rights.connectors import sql
 from rights.connectors.registry import add_links, connect
+from rights.connectors.sqlreach import typed_value
 from rights.datamap import DataMap, FaultyMap, parse_documents
 from rights.datamap.live import join_maps
 from rights.kernel.plan import Fate, Plan
@@ -134,6 +137,19 @@ def test_a_key_that_another_databases_column_cannot_hold_is_nobodys_there(
     assert [collection for collection, _ in fates(plan(data_map)) if collection == "metro.ride"] == []
     city.sql("crm", f"UPDATE card SET code = '{theirs}' WHERE id = 10")
     assert fates(plan(data_map))["metro.ride", "erase"] == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "type_", "found"),
+    [
+        (Decimal("5.00"), sa.Integer(), 5),
+        (Decimal(500), sa.Integer(), 500),
+        (Decimal("5.50"), sa.Integer(), None),
+        (Decimal("5.50"), sa.Numeric(9, 2), Decimal("5.5")),
+    ],
+)
+def test_a_decimal_leads_on_by_its_value(value: Decimal, type_: sa.types.TypeEngine[Any], found: object) -> None:
+    assert typed_value(value, type_) == found
 
 
 def test_what_leads_to_held_rows_of_another_database_stays_until_they_go(city: City) -> None:

@@ -120,6 +120,8 @@ KEYS: list[tuple[str, Sequence[object]]] = [
     ("bigint unsigned", [2**64 - 1, 0]),
     ("datetime(6)", [datetime(2026, 1, 2, 3, 4, 5, 678901), datetime(1999, 12, 31)]),  # noqa: DTZ001 - it has no zone
     ("date", [date(2026, 1, 2), date(1000, 1, 1)]),
+    ("date NOT NULL", ["0000-00-00", "1990-00-00", "2026-01-02"]),
+    ("datetime(3)", ["0000-00-00", "1990-05-00 01:02:03.004"]),
     ("binary(16)", [bytes(range(16)), b"\xff" * 16]),
     ("varbinary(9)", [b"\x00'\\", b""]),
     ("uuid", ["0b2f7d0e-6f4e-4c62-9d0a-111111111111", "0b2f7d0e-6f4e-4c62-9d0a-222222222222"]),
@@ -228,6 +230,18 @@ def test_a_day_of_zeros_is_none_and_holds_without_an_end(make_zoo: MariaZoos) ->
     lines = {line.fate: line for line in zoo.plan(ME).lines}
     assert (lines[Fate.HOLD].count, lines[Fate.HOLD].open_ended, lines[Fate.ERASE].count) == (1, 1, 1)
     assert zoo.erase(ME) == {"pay": 1}
+
+
+def test_a_day_of_zeros_in_a_key_holds_too_and_names_its_row(make_zoo: MariaZoos) -> None:
+    zoo = make_zoo(
+        "SET sql_mode = '';"
+        "CREATE TABLE pay (account varchar(20), day date, PRIMARY KEY (account, day));"
+        "INSERT INTO pay VALUES ('7', '0000-00-00'), ('7', '2010-01-01');",
+        {"pay": {"fields": ["account, is account_no", "day"], "class": "TXN", "trigger": "day"}},
+    )
+    assert zoo.fates(ME) == {("pay", "hold"): 1, ("pay", "erase"): 1}
+    assert zoo.erase(ME) == {"pay": 1}
+    assert zoo.sql("SELECT CAST(day AS CHAR) FROM pay") == [("0000-00-00",)]
 
 
 @pytest.mark.parametrize("zone", ["+00:00", "-05:00", "+08:00"])
