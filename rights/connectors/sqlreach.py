@@ -214,7 +214,6 @@ class Reach:
         self, collection: str, names: Sequence[str], ways: Sequence[Edge]
     ) -> sa.Select[Any] | sa.CompoundSelect[Any]:
         """The rows that an identity names or a way leads to, with the columns `names` as c0, c1, …"""
-        table = self.graph.tables[collection]
         labels = self._labels(collection, names)
         if self.many:
             return self._select_many(collection, labels, ways)
