@@ -68,7 +68,8 @@ def change(model: type[Model], where: Mapping[str, Any], **values: Any) -> bool:
     """Give the row that is as `where` says these values; whether there was one. `None` in `where`: is null."""
     given = {name: value for name, value in where.items() if value is not None}
     text, fields = _update(model, tuple(values), tuple(given), tuple(where.keys() - given.keys()))
-    bound = [field.get_db_prep_save(value, connection) for field, value in zip(fields, values.values(), strict=False)]
+    given_values = [value.pk if isinstance(value, Model) else value for value in values.values()]
+    bound = [field.get_db_prep_save(value, connection) for field, value in zip(fields, given_values, strict=False)]
     bound += [_asked(field, value) for field, value in zip(fields[len(values) :], given.values(), strict=True)]
     with connection.cursor() as cursor:
         cursor.execute(text, bound)

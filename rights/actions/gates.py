@@ -81,10 +81,11 @@ def claim(step: Step, *, lease: timedelta, now: datetime) -> Entry | Shut | None
 
 
 def _take(step: Step, gate: Gate | None, *, lease: timedelta, now: datetime) -> Entry | None:
-    """Conditional on all that says whether it is due, and on the token: then the step is as it was read."""
+    """Conditional on the token and what goes with it: then nobody took it since it was read. Its day may have been
+    brought forward meanwhile, as `wake_next` does, or put off by a gate, which was asked here too."""
     if step.state == Step.State.RUNNING and step.lease_until and step.lease_until >= now:
         return None
-    names = ("pk", "fence", "attempts", "state", "not_before", "lease_until")
+    names = ("pk", "fence", "attempts", "state", "lease_until")
     read = {name: getattr(step, name) for name in names}
     taken = {
         "state": Step.State.RUNNING,

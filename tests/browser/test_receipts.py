@@ -56,13 +56,14 @@ def check(page: "Page", text: bytes, folder: Path) -> str:
                 "genuine": "回执是真的，已记入账本。", "wrong": "“reference”一项被改过。", "kept": "还保留",
             },
         ),
-        (
+        pytest.param(
             "en",
             {
                 "hold": "Receipt of what the law keeps", "file": "Download the receipt",
                 "code": "Download it with a code", "genuine": "Genuine, and in the ledger.",
                 "wrong": "The field “reference” was altered.", "kept": "still kept",
             },
+            marks=pytest.mark.slow,
         ),
     ],
 )  # fmt: skip

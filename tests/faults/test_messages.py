@@ -35,11 +35,12 @@ def test_messages_delivered_again_to_two_workers_from_two_beats(crowd: Crowd, po
     see_through(crowd, portal, *[lambda: deliver(crowd, times=times)] * 2)
 
 
-def test_a_message_delivered_a_hundred_times(crowd: Crowd, portal: Portal) -> None:
+@pytest.mark.parametrize("times", [2, pytest.param(100, marks=pytest.mark.slow)])
+def test_a_message_delivered_again_and_again(crowd: Crowd, portal: Portal, times: int) -> None:
     portal.have(worker=2, beat=1)
     ask(crowd)
     one = crowd.requests[1]
-    for _ in range(100):
+    for _ in range(times):
         current_app.send_task(ADVANCE, kwargs={"request_id": str(one.pk)}, task_id=f"again-{one.pk}")
     see_through(crowd, portal)
 

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import F
 from psycopg import sql
 
-from portal.core import keyring
+from portal.core import keyring, rows
 from portal.core.sealedfile import read_sealed
 from rights.actions import packages
 from rights.actions.packages import package_path
@@ -527,10 +527,14 @@ def test_a_writer_that_is_killed_half_way_leaves_no_plain_text_and_its_file_is_s
 def test_what_a_failure_half_way_leaves_is_swept_away(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.add_customer(1)
 
-    def fail(*asked: Any, **named: Any) -> None:
-        raise OSError(28, "No space left on device")
+    real = rows.add
 
-    monkeypatch.setattr(Package.objects, "create", fail)
+    def fail(*added: Any, **named: Any) -> None:
+        if any(isinstance(row, Package) for row in added):
+            raise OSError(28, "No space left on device")
+        real(*added, **named)
+
+    monkeypatch.setattr(rows, "add", fail)
     with pytest.raises(OSError, match="space"):
         shop.file(Kind.ACCESS)
     assert packages.sweep_files() == 1
