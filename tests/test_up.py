@@ -114,6 +114,7 @@ def folder() -> Iterator[Path]:
         embedded.destroy(Path(name) / "data")
 
 
+@pytest.mark.slow
 def test_it_starts_stops_and_starts_again_on_the_same_data_after_a_hard_kill(folder: Path) -> None:
     portal = Portal(folder).start().wait_ready()
     assert f"http://127.0.0.1:{portal.port}/outbox/" in portal.said

@@ -27,6 +27,7 @@ RULES = {
 }
 
 
+@pytest.mark.slow
 def test_the_pages_most_used_have_no_violation(
     open_page: "Callable[..., Page]", business: Business, stack: Stack, live: str, clock: Clock
 ) -> None:
