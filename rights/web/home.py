@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -17,12 +18,11 @@ from accounts.permissions import subject_required
 from portal.core import clock
 from rights.actions.submit import Preview, matter_for, preview
 from rights.consents import Register, read_register
-from rights.datamap import load_live_map
 from rights.kernel.clock import local_day
 from rights.kernel.decisions import LEGAL_SECRECY
 from rights.kernel.states import OPEN_STATES, Kind
 from rights.notices import render_notice
-from rights.queries import held_of, unread_breaches
+from rights.queries import Law, held_of, unread_breaches
 from rights.web import language_of_page, person_of
 from rights.web.for_others import followed_requests, link, represented, whose
 from rights.web.present import CaseView, CompanyView, going_kinds, present_case, present_companies
@@ -79,22 +79,21 @@ def company_url(entity: str) -> str:
 @subject_required
 def company(request: HttpRequest, key: str) -> HttpResponse:
     """What one company holds, kind by kind."""
-    user, now, language = person_of(request), clock.now(), language_of_page()
-    if key not in load_live_map().entities:
-        raise Http404
-    seen = preview(matter_for(user, kind=Kind.DELETION, entities=frozenset({key})), now=now)
-    (shown,) = present_companies(
-        seen.plan, seen.data_map, language=language, url_of=company_url, entities=frozenset({key})
-    )
+    user, now, language, law = person_of(request), clock.now(), language_of_page(), Law()
+    named, ask = frozenset({key}), partial(link, request, subject=user)
+    seen = preview(matter_for(user, kind=Kind.DELETION, entities=named), now=now, law=law)
+    found = present_companies(seen.plan, law.data_map, language=language, entities=named)
+    if not found:
+        raise Http404  # no such company, or none that has a system
     return render(
         request,
         "subject/company.html",
         {
             "today": local_day(now),
-            "company": shown,
-            "kinds": present_kinds(seen.plan, seen.data_map, entity=key, language=language),
-            "access_url": link(request, "start", Kind.ACCESS, user, company=key),
-            "delete_url": link(request, "plan", Kind.DELETION, user, company=key),
+            "company": found[0],
+            "kinds": present_kinds(seen.plan, law.data_map, entity=key, rules=law.rules, ask=ask, language=language),
+            "access_url": ask("start", Kind.ACCESS, company=key),
+            "delete_url": ask("plan", Kind.DELETION, company=key),
             "legal_secrecy": LEGAL_SECRECY.text(language),
         },
     )

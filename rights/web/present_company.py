@@ -1,18 +1,16 @@
 """What one company holds about a person, as its page wants it: each kind with why, on what ground, from where, who
 received it, until when, and the rights that apply to it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from urllib.parse import urlencode
 
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from rights.datamap import Collection, DataMap
 from rights.kernel.plan import GOING, Fate, Line, Plan
+from rights.kernel.retention import Rule
 from rights.kernel.states import Kind
-from rights.queries import active_rules
 from rights.templatetags.look import listed, next_day, on_text
 from rights.web.present import PlanLine, listed_parties, present_line
 from rights.wording import ground_words
@@ -43,15 +41,19 @@ class KindView:
     rights: tuple[tuple[Kind, str], ...]
 
 
-def present_kinds(plan: Plan, data_map: DataMap, *, entity: str, language: str) -> list[KindView]:
-    """The kinds of which the company holds anything, in the map's order."""
-    citations = {rule.label: rule.citation for rule in active_rules()}
+def present_kinds(
+    plan: Plan, data_map: DataMap, *, entity: str, rules: Sequence[Rule], ask: Callable[..., str], language: str
+) -> list[KindView]:
+    """The kinds of which the company holds anything, in the map's order. `ask`: the address of a page of asking, by its
+    name, the kind of request and what the page starts with."""
+    citations = {rule.label: rule.citation for rule in rules}
     held = [line for line in plan.lines if line.entity == entity and line.count]
     return [
         _kind_view(
             data_map.collections[key],
             [(line, present_line(line, plan, data_map, language=language, citations=citations)) for line in lines],
             data_map,
+            ask=ask,
             language=language,
         )
         for key, lines in groupby(held, key=lambda line: line.collection)
@@ -60,7 +62,12 @@ def present_kinds(plan: Plan, data_map: DataMap, *, entity: str, language: str) 
 
 
 def _kind_view(
-    item: Collection, lines: Sequence[tuple[Line, PlanLine]], data_map: DataMap, *, language: str
+    item: Collection,
+    lines: Sequence[tuple[Line, PlanLine]],
+    data_map: DataMap,
+    *,
+    ask: Callable[..., str],
+    language: str,
 ) -> KindView:
     return KindView(
         name=item.label(language),
@@ -74,7 +81,7 @@ def _kind_view(
             Ending(line.fate, line.count, _ending(line, shown, data_map, language=language), shown.basis)
             for line, shown in lines
         ),
-        rights=tuple(_rights(item, [line for line, _shown in lines], data_map)),
+        rights=tuple(_rights(item, [line for line, _shown in lines], data_map, ask=ask)),
     )
 
 
@@ -99,16 +106,15 @@ def _ending(line: Line, shown: PlanLine, data_map: DataMap, *, language: str) ->
     return shown.text
 
 
-def _rights(item: Collection, lines: Sequence[Line], data_map: DataMap) -> list[tuple[Kind, str]]:
-    company = urlencode({"company": item.entity})
-    found = [(Kind.ACCESS, f"{reverse('rights:start', args=[Kind.ACCESS.value])}?{company}")]
+def _rights(
+    item: Collection, lines: Sequence[Line], data_map: DataMap, *, ask: Callable[..., str]
+) -> Iterator[tuple[Kind, str]]:
+    yield Kind.ACCESS, ask("start", Kind.ACCESS, company=item.entity)
     if any(key == item.key for correction in data_map.corrections.values() for key, _field in correction.fields):
-        found.append((Kind.CORRECTION, reverse("rights:start", args=[Kind.CORRECTION.value])))
+        yield Kind.CORRECTION, ask("start", Kind.CORRECTION)
     if item.consent in data_map.consents:
-        purpose = urlencode({"purpose": item.consent})
-        found.append((Kind.WITHDRAWAL, f"{reverse('rights:start', args=[Kind.WITHDRAWAL.value])}?{purpose}"))
+        yield Kind.WITHDRAWAL, ask("start", Kind.WITHDRAWAL, purpose=item.consent)
     if any(line.fate is Fate.KEEP for line in lines) and item.while_relationship:
-        found.append((Kind.CANCELLATION, reverse("rights:plan", args=[Kind.CANCELLATION.value])))
+        yield Kind.CANCELLATION, ask("plan", Kind.CANCELLATION)
     if any(line.fate in {*GOING, Fate.BLOCKED, Fate.HOLD, Fate.PERSON} for line in lines):
-        found.append((Kind.DELETION, f"{reverse('rights:plan', args=[Kind.DELETION.value])}?{company}"))
-    return found
+        yield Kind.DELETION, ask("plan", Kind.DELETION, company=item.entity)
