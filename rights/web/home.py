@@ -91,6 +91,7 @@ def company(request: HttpRequest, key: str) -> HttpResponse:
         {
             "today": local_day(now),
             "company": found[0],
+            "unknown": [law.data_map.systems[system].label(language) for system in seen.plan.unknown],
             "kinds": present_kinds(seen.plan, law.data_map, entity=key, rules=law.rules, ask=ask, language=language),
             "access_url": ask("start", Kind.ACCESS, company=key),
             "delete_url": ask("plan", Kind.DELETION, company=key),
